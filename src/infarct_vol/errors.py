@@ -1,0 +1,93 @@
+"""Everything that can be refused, as one tree.
+
+Each class names a kind of refusal, inherits the builtin a Python caller would expect, and carries the
+exit code the command line ends with. Messages say what was wrong, what was expected, what was found
+and what to do next; the scan's identity is put in front.
+"""
+
+from __future__ import annotations
+
+
+class InfarctVolError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What was wrong, what was expected, what was found, what to do.
+    where
+        Identity of the case, such as ``"sub-003 ses-M03 FLAIR"``; put in front of the message.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        self.message = message
+        self.where = where
+        super().__init__(f"{where}: {message}" if where else message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword arguments do not survive the default pickling, and errors cross process borders
+        return (_rebuild, (type(self), self.message, self.where))
+
+
+def _rebuild(kind: type[InfarctVolError], message: str, where: str) -> InfarctVolError:
+    return kind(message, where=where)
+
+
+class UsageError(InfarctVolError, ValueError):
+    """A wrong option, protocol or study layout: nothing is run."""
+
+    exit_code = 2
+
+
+class ProtocolError(UsageError):
+    """The protocol file cannot be used as written."""
+
+
+class StudyError(UsageError):
+    """The study folder or manifest cannot be read as a study."""
+
+
+class OutputLockedError(UsageError):
+    """Another run is at work in the same output folder."""
+
+
+class ScanRefusedError(InfarctVolError, ValueError):
+    """A scan is refused before anything is measured on it."""
+
+
+class DamagedFileError(ScanRefusedError, OSError):
+    """The file is not intact, or is not what its name says."""
+
+
+class HeaderError(ScanRefusedError):
+    """The header contradicts itself or cannot be interpreted."""
+
+
+class GridMismatchError(ScanRefusedError):
+    """Two images that must share a voxel grid do not."""
+
+
+class UnitError(ScanRefusedError):
+    """The physical unit of an image cannot be settled."""
+
+
+class DiffusionError(ScanRefusedError):
+    """A diffusion series cannot give a trace image or an ADC map."""
+
+
+class BrainMaskError(ScanRefusedError):
+    """No plausible brain was found in a scan."""
+
+
+class RegistrationError(InfarctVolError, RuntimeError):
+    """Two scans of one participant could not be registered."""
+
+
+class SegmentationError(InfarctVolError, RuntimeError):
+    """A lesion could not be segmented, which is not the same as no lesion."""
+
+
+class MixedOutputError(UsageError):
+    """One output folder holds results of different protocols or versions."""

@@ -1,0 +1,80 @@
+"""Small files written whole and read with care: hashes, sidecars, deterministic gzip, atomic writes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zlib
+from pathlib import Path
+
+from infarct_vol.errors import HeaderError
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def nifti_stem(path: Path) -> str:
+    """Return a NIfTI file's name without ``.nii`` or ``.nii.gz``."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def read_sidecar(path: Path) -> dict[str, object]:
+    """Return the JSON object beside a NIfTI file, or an empty one where there is none.
+
+    Raises
+    ------
+    HeaderError
+        If the sidecar is not a JSON object.
+    """
+    sidecar = path.with_name(nifti_stem(path) + ".json")
+    if not sidecar.is_file():
+        return {}
+    try:
+        value = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        msg = f"sidecar {sidecar.name} is not JSON: {error}"
+        raise HeaderError(msg) from None
+    if not isinstance(value, dict):
+        msg = f"sidecar {sidecar.name} holds a {type(value).__name__} where a JSON object is expected"
+        raise HeaderError(msg)
+    return value
+
+
+def gzip_bytes(content: bytes) -> bytes:
+    """Return a gzip stream without name or time, so that equal content gives equal bytes."""
+    engine = zlib.compressobj(level=6, wbits=31)
+    return engine.compress(content) + engine.flush()
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file so that no reader ever sees half of it: temporary file, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    temporary = Path(name)
+    try:
+        with io.FileIO(handle, "wb") as file:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write UTF-8 text as `write_bytes` does."""
+    write_bytes(text.encode(), path)
+
+
+def write_json(value: object, path: Path) -> None:
+    """Write a JSON document with sorted keys as `write_bytes` does."""
+    write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", path)

@@ -1,0 +1,118 @@
+"""Voxel grids: where voxels are and how large they are, apart from what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from infarct_vol.errors import HeaderError
+
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular three-dimensional voxel grid in scanner space.
+
+    Parameters
+    ----------
+    shape
+        Number of voxels along the three array axes.
+    affine
+        (4, 4) matrix from voxel index (i, j, k) to scanner RAS+ millimetres, as in nibabel.
+
+    Raises
+    ------
+    HeaderError
+        If the shape is not three positive numbers, or the affine is not finite and invertible.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        affine = np.array(self.affine, dtype=np.float64)
+        if len(shape) != 3 or min(shape) < 1:
+            msg = f"a grid needs three positive dimensions, got {shape}"
+            raise HeaderError(msg)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            msg = "the affine is not a finite 4x4 matrix; repair the header with the scanner's export"
+            raise HeaderError(msg)
+        if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            msg = "the affine is singular: voxels have no volume; repair the header with the scanner's export"
+            raise HeaderError(msg)
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # rebuilding through the constructor keeps the affine read-only after unpickling
+        return (Grid, (self.shape, np.array(self.affine)))
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """(3,) distance between neighbouring voxel centres along each array axis, in mm."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel in mm3, ``|det(affine[:3, :3])|``."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel in mL."""
+        return self.voxel_volume_mm3 / MM3_PER_ML
+
+    @property
+    def axis_codes(self) -> str:
+        """Closest anatomical direction of each array axis, such as ``"LPS"``."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+    @property
+    def slice_axis(self) -> int:
+        """Array axis with the largest spacing; the last one among equals (5 % tolerance)."""
+        spacing = self.spacing_mm
+        return int(max(axis for axis in range(3) if spacing[axis] >= 0.95 * spacing.max()))
+
+    def is_same_as(self, other: Grid, *, tol_mm: float = 1e-3) -> bool:
+        """Tell whether both grids have one shape and every voxel within ``tol_mm`` of its twin."""
+        if self.shape != other.shape:
+            return False
+        corners = self._corners()
+        return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() <= tol_mm)
+
+    def _corners(self) -> NDArray[np.float64]:
+        i, j, k = (n - 1 for n in self.shape)
+        return np.array([[a, b, c] for a in (0, i) for b in (0, j) for c in (0, k)], dtype=np.float64)
+
+    def to_world(self, ijk: ArrayLike) -> NDArray[np.float64]:
+        """Map (..., 3) voxel indices to scanner RAS+ mm."""
+        return np.asarray(np.asarray(ijk, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3])
+
+    def to_index(self, xyz: ArrayLike) -> NDArray[np.float64]:
+        """Map (..., 3) points in scanner RAS+ mm to continuous voxel indices."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(np.asarray(xyz, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3])
+
+    def crop(self, slices: Sequence[slice]) -> Grid:
+        """Return the grid of ``array[slices]``; slices must have step 1 and stated limits."""
+        start = [int(s.start or 0) for s in slices]
+        stop = [int(s.stop if s.stop is not None else n) for s, n in zip(slices, self.shape, strict=True)]
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_world(start)
+        shape = (stop[0] - start[0], stop[1] - start[1], stop[2] - start[2])
+        return Grid(shape, affine)
+
+    def describe(self) -> str:
+        """One line for messages: shape, spacing, orientation and origin."""
+        spacing = "x".join(f"{s:.4g}" for s in self.spacing_mm)
+        origin = ", ".join(f"{x:.2f}" for x in self.affine[:3, 3])
+        shape = "x".join(str(n) for n in self.shape)
+        return f"{shape} voxels of {spacing} mm, {self.axis_codes}, origin ({origin}) mm"

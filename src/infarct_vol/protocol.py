@@ -1,0 +1,198 @@
+"""The imaging charter: one TOML file, read into one frozen, validated object with a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from infarct_vol.errors import ProtocolError
+from infarct_vol.settings import AcuteSettings, BrainSettings, FollowUpSettings, RegistrationSettings, Section
+
+FollowUpVisit = Literal["month1", "month3", "month6"]
+VisitName = Literal["baseline", "early", "month1", "month3", "month6", "unscheduled"]
+ANALYSED_VISITS: tuple[VisitName, ...] = ("baseline", "month1", "month3", "month6")
+
+
+class VisitWindow(Section):
+    """One visit: its session labels and its window in study days (there is no day 0)."""
+
+    labels: tuple[str, ...] = Field(
+        description="session labels (without 'ses-') that mean this visit; matched without regard to case"
+    )
+    target_day: int = Field(description="study day aimed at; thirty days after dosing is day 31")
+    first_day: int = Field(description="first study day of the window")
+    last_day: int = Field(description="last study day of the window")
+    flag_beyond_days: int = Field(
+        description="days from the target beyond which the scan is flagged, still analysed"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> VisitWindow:
+        if not self.first_day <= self.target_day <= self.last_day:
+            days = (self.first_day, self.target_day, self.last_day)
+            msg = f"first_day <= target_day <= last_day does not hold: {days}"
+            raise ValueError(msg)
+        return self
+
+
+class VisitSettings(Section):
+    """Visits of the trial and how scans are assigned to them."""
+
+    assign_by: Literal["label", "date"] = Field(
+        "label", description="'label': by session label; 'date': by study day and the windows below"
+    )
+    baseline: VisitWindow = VisitWindow(
+        labels=("BL", "baseline", "V0", "V1", "screening"),
+        target_day=1,
+        first_day=-14,
+        last_day=1,
+        flag_beyond_days=7,
+    )
+    month1: VisitWindow = VisitWindow(
+        labels=("M01", "M1", "month1"), target_day=31, first_day=16, last_day=60, flag_beyond_days=7
+    )
+    month3: VisitWindow = VisitWindow(
+        labels=("M03", "M3", "month3"), target_day=91, first_day=61, last_day=135, flag_beyond_days=14
+    )
+    month6: VisitWindow = VisitWindow(
+        labels=("M06", "M6", "month6"), target_day=181, first_day=136, last_day=225, flag_beyond_days=14
+    )
+
+    def windows(self) -> dict[VisitName, VisitWindow]:
+        """Return the analysed visits in time order."""
+        return {name: getattr(self, name) for name in ANALYSED_VISITS}
+
+
+class GeometrySettings(Section):
+    """What to believe when a header contradicts itself."""
+
+    trust: Literal["agreement", "sform", "qform"] = Field(
+        "agreement",
+        description="'agreement': refuse a scan whose sform and qform differ; 'sform' or 'qform': use that "
+        "one, remarked",
+    )
+    tolerance_mm: float = Field(
+        0.1,
+        gt=0,
+        description="mm; largest distance of any voxel between sform and qform that counts as agreement",
+    )
+    max_shear_degrees: float = Field(
+        0.5, ge=0, description="degrees; axes further than this from perpendicular are refused as sheared"
+    )
+
+
+class CheckSettings(Section):
+    """Limits of the scan checks made before measuring."""
+
+    thickness_warn_mm: float = Field(5.0, gt=0, description="mm; thicker slices are flagged")
+    thickness_fail_mm: float = Field(7.0, gt=0, description="mm; thicker slices are refused")
+    bvalue_warn_low: float = Field(800.0, ge=0, description="s/mm2; lower b-values are flagged")
+    bvalue_warn_high: float = Field(1200.0, ge=0, description="s/mm2; higher b-values are flagged")
+    adc_agreement_percent: float = Field(
+        5.0,
+        gt=0,
+        description="percent; median difference of the supplied from the recomputed ADC that is flagged",
+    )
+    like_for_like_voxel_percent: float = Field(
+        20.0, gt=0, description="percent; a voxel spacing that changed by more is not like for like"
+    )
+
+
+class ChangeSettings(Section):
+    """How change from baseline is judged."""
+
+    repeatability_ml: float = Field(
+        2.0,
+        ge=0,
+        description="mL; a change must exceed this and repeatability_percent of baseline to count. Default: "
+        "the inter-reader figure of Luby 2006 (DWI); replace by the coefficient of your own test-retest",
+    )
+    repeatability_percent: float = Field(
+        20.0, ge=0, description="percent of the baseline volume; see repeatability_ml"
+    )
+
+
+class Protocol(Section):
+    """The effective protocol of one run."""
+
+    study_id: str = Field("", description="study identifier written on every table, such as NCT05993884")
+    bvalue: float | None = Field(
+        None, description="s/mm2; b-value of 3-D DWI images whose sidecar does not state one (omit if all do)"
+    )
+    adc_unit: Literal["mm2/s", "1e-3 mm2/s", "1e-6 mm2/s"] | None = Field(
+        None,
+        description="unit of ADC maps whose sidecar does not state one; omitted: inferred from the brain "
+        "median",
+    )
+    visits: VisitSettings = VisitSettings()
+    geometry: GeometrySettings = GeometrySettings()
+    checks: CheckSettings = CheckSettings()
+    brain: BrainSettings = BrainSettings()
+    registration: RegistrationSettings = RegistrationSettings()
+    acute: AcuteSettings = AcuteSettings()
+    followup: FollowUpSettings = FollowUpSettings()
+    change: ChangeSettings = ChangeSettings()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the effective settings, independent of comments and key order in the file."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """Return the commented TOML text that reads back as this protocol."""
+        return "\n".join(_toml_lines(self, prefix="")).lstrip("\n") + "\n"
+
+
+def load_protocol(path: Path | None) -> Protocol:
+    """Read a protocol file; ``None`` gives the default protocol.
+
+    Raises
+    ------
+    ProtocolError
+        If the file is missing, is not TOML, has an unknown key or a value out of range.
+    """
+    if path is None:
+        return Protocol()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return Protocol.model_validate(values)
+    except FileNotFoundError:
+        msg = f"no protocol file at {path}; write the default with 'infarct-vol protocol init {path.name}'"
+        raise ProtocolError(msg) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path} is not a TOML file: {error}"
+        raise ProtocolError(msg) from None
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        msg = f"{path} is refused: {found}. See 'infarct-vol protocol show' for the keys that exist"
+        raise ProtocolError(msg) from None
+
+
+def _toml_lines(section: Section, *, prefix: str) -> Iterator[str]:
+    nested: list[tuple[str, Section]] = []
+    if prefix:
+        title = (type(section).__doc__ or "").strip().splitlines()[0]
+        yield from ("", f"# {title}", f"[{prefix}]")
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            nested.append((f"{prefix}.{name}" if prefix else name, value))
+            continue
+        yield f"# {info.description or name}"
+        yield f"# {name} =" if value is None else f"{name} = {_toml_value(value)}"
+    for key, value in nested:
+        yield from _toml_lines(value, prefix=key)
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    # JSON strings, numbers and booleans are valid TOML
+    return json.dumps(value)
