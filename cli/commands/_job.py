@@ -1,0 +1,55 @@
+"""The main job with its progress and its closing summary; shared by ``demo`` and ``run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infarct_vol.study import open_study
+from infarct_vol.trial import RunSummary, run_study
+from infarct_vol_cli.shell import Shell
+
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, help="Worker processes; results do not depend on it.")
+]
+ProtocolFile = Annotated[Path | None, typer.Option("--protocol", "-p", help="Imaging charter (TOML).")]
+_WORDS = {"done": "measured", "kept": "unchanged, kept", "failed": "FAILED"}
+
+
+def run_with_progress(shell: Shell, study_path: Path, out: Path, **options: Any) -> RunSummary:
+    """Run a study, show progress, and close with what was measured, flagged, refused and missing."""
+    study = open_study(study_path)
+    labels = options.get("participant_labels") or ()
+    chosen = study.select(labels) if labels else study
+    with shell.progress("Participants", len(chosen.participants)) as advance:
+        summary = run_study(
+            study,
+            out,
+            on_progress=lambda participant, state, visits: advance(f"{participant}: {_WORDS[state]}", 1),
+            **options,
+        )
+    close(shell, summary)
+    return summary
+
+
+def close(shell: Shell, summary: RunSummary) -> None:
+    """Say what the run did, what was refused and why, and what to look at."""
+    for participant, visit, status, reason in summary.problems:
+        shell.say(
+            f"{status}: {participant} {visit}: {reason}",
+            level="warning",
+            participant=participant,
+            visit=visit,
+        )
+    counts = {
+        name: len(summary.visits(name))
+        for name in ("measured", "flagged", "failed", "not_measurable", "missing")
+    }
+    shell.say(
+        f"{counts['measured']} visits measured ({counts['flagged']} of them flagged for a reader), "
+        f"{counts['failed']} refused or failed, {counts['not_measurable']} not measurable, "
+        f"{counts['missing']} missing; {summary.redone} participants processed, {summary.kept} unchanged.",
+        **counts,
+    )

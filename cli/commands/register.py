@@ -1,0 +1,53 @@
+"""``infarct-vol register``: rigid registration of two scans of one participant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infarct_vol.files import write_json
+from infarct_vol.nifti import load_scan, save_scan
+from infarct_vol.protocol import load_protocol
+from infarct_vol.registration import register, resample, write_tfm
+from infarct_vol_cli.commands._job import ProtocolFile
+from infarct_vol_cli.shell import Shell
+
+
+def run(
+    shell: Shell,
+    fixed: Annotated[Path, typer.Argument(help="Scan to register to (baseline).")],
+    moving: Annotated[Path, typer.Argument(help="Scan to register (follow-up).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Transform to write (.tfm, ITK text).")],
+    resampled: Annotated[
+        Path | None, typer.Option(help="Also write MOVING on FIXED's grid (linear).")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the quality verdict (JSON).")] = None,
+    protocol: ProtocolFile = None,
+) -> int:
+    """Find the rigid transform that takes points of FIXED to points of MOVING, with a verdict on it.
+
+    Exit code 1 says that the verdict is FAIL: the transform is written for inspection, not for use.
+
+    Example: `infarct-vol register baseline.nii.gz month3.nii.gz -o month3.tfm --report month3.json`
+    """
+    charter = load_protocol(protocol)
+    fixed_scan = load_scan(fixed, geometry=charter.geometry)
+    moving_scan = load_scan(moving, geometry=charter.geometry)
+    transform = register(fixed_scan, moving_scan, settings=charter.registration)
+    quality = transform.quality
+    verdict = quality.verdict if quality else "WARN"
+    write_tfm(transform, output)
+    if resampled is not None:
+        save_scan(resample(moving_scan, fixed_scan.grid, transform), resampled)
+    if report is not None:
+        described = quality.as_dict() if quality else {}
+        matrix = [[float(x) for x in row] for row in transform.matrix]
+        write_json({"fixed": fixed.name, "moving": moving.name, "matrix_ras": matrix, **described}, report)
+    for reason in quality.reasons if quality else ():
+        shell.say(reason, level="warning")
+    centre = fixed_scan.grid.to_world([(n - 1) / 2 for n in fixed_scan.grid.shape])
+    moved = f"turned {transform.angle_deg:.2f} degrees, centre moved {transform.shift_mm(centre):.2f} mm"
+    shell.say(f"{verdict}: {moved}; {output}", verdict=verdict)
+    return 1 if verdict == "FAIL" else 0

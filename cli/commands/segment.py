@@ -1,0 +1,95 @@
+"""``infarct-vol segment``: one acute case, or one follow-up case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from infarct_vol.cases import segment_acute, segment_followup
+from infarct_vol.errors import UsageError
+from infarct_vol.images import LesionMask
+from infarct_vol.measurement import measure
+from infarct_vol.nifti import save_mask
+from infarct_vol.protocol import Protocol, load_protocol
+from infarct_vol_cli.commands._job import ProtocolFile
+from infarct_vol_cli.shell import Shell
+
+
+def run(
+    shell: Shell,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write (.nii.gz).")],
+    dwi: Annotated[
+        Path | None, typer.Option(help="DWI: trace image, or series with .bval beside it.")
+    ] = None,
+    adc: Annotated[Path | None, typer.Option(help="ADC map.")] = None,
+    b0: Annotated[
+        Path | None, typer.Option(help="Image without diffusion weighting, to compute the ADC.")
+    ] = None,
+    bvalue: Annotated[float | None, typer.Option(help="b-value of the DWI in s/mm2.")] = None,
+    adc_unit: Annotated[str | None, typer.Option(help="Unit of the ADC map, such as '1e-3 mm2/s'.")] = None,
+    brain_mask: Annotated[Path | None, typer.Option(help="Brain mask on the DWI's grid.")] = None,
+    method: Annotated[Literal["local", "rapid_like"] | None, typer.Option(help="Acute method.")] = None,
+    flair: Annotated[Path | None, typer.Option(help="Follow-up FLAIR.")] = None,
+    t1w: Annotated[Path | None, typer.Option(help="T1w of the same visit.")] = None,
+    baseline_flair: Annotated[Path | None, typer.Option(help="FLAIR of the baseline visit.")] = None,
+    baseline_mask: Annotated[Path | None, typer.Option(help="Infarct mask of the baseline visit.")] = None,
+    baseline_dwi: Annotated[
+        Path | None, typer.Option(help="DWI the baseline mask was drawn on, if not the FLAIR.")
+    ] = None,
+    protocol: ProtocolFile = None,
+) -> int:
+    """Segment one infarct and print its volume: from DWI (acute), or from FLAIR (follow-up).
+
+    Example: `infarct-vol segment --dwi dwi.nii.gz --adc adc.nii.gz -o mask.nii.gz`
+
+    Example: `infarct-vol segment --flair m3.nii.gz --baseline-flair bl.nii.gz --baseline-mask bl_mask.nii.gz
+    -o m3_mask.nii.gz`
+    """
+    if (dwi is None) == (flair is None):
+        msg = "give --dwi for an acute case, or --flair for a follow-up case"
+        raise UsageError(msg)
+    charter = _with_method(load_protocol(protocol), method)
+    if dwi is not None:
+        mask = segment_acute(
+            dwi, adc, b0=b0, bvalue=bvalue, adc_unit=adc_unit, brain=brain_mask, protocol=charter
+        )
+    elif flair is not None:
+        mask = segment_followup(
+            flair,
+            baseline_flair=baseline_flair,
+            baseline_mask=baseline_mask,
+            baseline_dwi=baseline_dwi,
+            t1w=t1w,
+            protocol=charter,
+        )
+    save_mask(mask, output)
+    _tell(shell, mask, output)
+    return 0
+
+
+def _with_method(protocol: Protocol, method: Literal["local", "rapid_like"] | None) -> Protocol:
+    if method is None:
+        return protocol
+    return protocol.model_copy(update={"acute": protocol.acute.model_copy(update={"method": method})})
+
+
+def _tell(shell: Shell, mask: LesionMask, output: Path) -> None:
+    for flag in mask.flags:
+        shell.say(f"for the reader: {flag}", level="warning")
+    volume = measure(mask)
+    shell.json(
+        {
+            "mask": str(output),
+            "method": mask.method,
+            "volume_ml": volume.volume_ml,
+            "volume_ml_low": volume.volume_ml_low,
+            "volume_ml_high": volume.volume_ml_high,
+            "voxel_count": volume.voxel_count,
+            "voxel_volume_mm3": volume.voxel_volume_mm3,
+            "lesion_count": volume.lesion_count,
+            "parts_ml": {name: part.volume_ml for name, part in sorted(mask.parts.items())},
+            "flags": list(mask.flags),
+        }
+    )

@@ -1,0 +1,55 @@
+"""``infarct-vol``: the commands, put together."""
+
+from __future__ import annotations
+
+import os
+
+# read when numeric libraries are first loaded: cases are the parallel part, not the inside of one
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import typer
+
+from infarct_vol_cli.commands import (
+    check,
+    demo,
+    measure,
+    protocol,
+    register,
+    report,
+    run,
+    segment,
+    simulate,
+    tables,
+)
+from infarct_vol_cli.shell import command
+
+app = typer.Typer(
+    name="infarct-vol",
+    help="Infarct volume in mL from DWI and FLAIR, and its change from baseline.",
+    epilog="Start with: infarct-vol demo",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+@command
+def _root(shell: object) -> None:
+    """Infarct volume in mL from DWI and FLAIR, and its change from baseline."""
+
+
+for _module in (demo, check, run, segment, register, measure, tables, report, simulate):
+    app.command(name=_module.__name__.rpartition(".")[2])(command(_module.run))
+app.add_typer(protocol.app, name="protocol")
+
+
+def main() -> None:
+    """Run the command line; usage errors end with 2, an interruption with 130."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

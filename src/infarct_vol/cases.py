@@ -1,0 +1,229 @@
+"""One case without a study around it: what a notebook and the ``segment`` command use.
+
+Scans may be given as objects or as paths; units, brain masks and registrations are settled here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from infarct_vol.brain import brain_mask
+from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
+from infarct_vol.errors import GridMismatchError, RegistrationError, UsageError
+from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan
+from infarct_vol.intake.reading import load_diffusion_series
+from infarct_vol.nifti import load_mask, load_scan
+from infarct_vol.protocol import Protocol
+from infarct_vol.registration import RigidTransform, register, resample, resample_mask
+from infarct_vol.segmentation import segment_flair_alone
+from infarct_vol.segmentation import segment_acute as _segment_local
+from infarct_vol.segmentation import segment_followup as _segment_followup
+from infarct_vol.segmentation import segment_rapid_like as _segment_rapid_like
+from infarct_vol.study import scan_file
+
+ScanLike = Scan | Path | str
+MaskLike = LesionMask | Path | str
+
+
+def segment_acute(
+    dwi: ScanLike,
+    adc: ScanLike | None = None,
+    *,
+    b0: ScanLike | None = None,
+    bvalue: float | None = None,
+    adc_unit: str | None = None,
+    brain: MaskLike | None = None,
+    protocol: Protocol | None = None,
+) -> LesionMask:
+    """Segment the acute infarct of one case.
+
+    Parameters
+    ----------
+    dwi
+        Trace image, or the path of a 4-D series with its ``.bval`` beside it.
+    adc
+        ADC map in any unit that is stated or can be told from the brain; computed from ``b0`` or the
+        series where absent.
+    b0
+        Image without diffusion weighting.
+    bvalue
+        b-value of ``dwi`` in s/mm2; needed only to compute an ADC that no sidecar explains.
+    adc_unit
+        Unit of the ADC map, such as ``"1e-3 mm2/s"``.
+    brain
+        Brain mask on the DWI's grid; default: extracted.
+    protocol
+        Settings; default: the default protocol.
+
+    Returns
+    -------
+    LesionMask
+        On the DWI's native grid; ``flags`` holds what a reader should know.
+
+    Raises
+    ------
+    ScanRefusedError
+        If a file is damaged, grids differ, or the unit of the ADC map cannot be settled.
+    """
+    protocol = protocol or Protocol()
+    diffusion = _diffusion(dwi, adc, b0, bvalue=bvalue, adc_unit=adc_unit, protocol=protocol)
+    given = None if brain is None else _brain_on(diffusion.dwi, brain)
+    found = given or brain_mask(diffusion.dwi, settings=protocol.brain)
+    segment = _segment_rapid_like if protocol.acute.method == "rapid_like" else _segment_local
+    mask = segment(diffusion.dwi, diffusion.adc, brain=found, settings=protocol.acute)
+    return replace(mask, flags=(*diffusion.flags, *(f for f in mask.flags if f not in diffusion.flags)))
+
+
+def segment_followup(
+    flair: ScanLike,
+    *,
+    baseline_flair: ScanLike | None = None,
+    baseline_mask: MaskLike | None = None,
+    baseline_dwi: ScanLike | None = None,
+    t1w: ScanLike | None = None,
+    protocol: Protocol | None = None,
+) -> LesionMask:
+    """Segment the follow-up infarct of one case; registers by itself.
+
+    Parameters
+    ----------
+    flair
+        FLAIR of the follow-up visit.
+    baseline_flair, baseline_mask
+        FLAIR and infarct of the baseline visit. Without them the infarct is segmented from the FLAIR
+        alone, and the mask's flags say so.
+    baseline_dwi
+        The DWI the baseline mask was drawn on, where that is not the baseline FLAIR.
+    t1w
+        T1w of the follow-up visit, which helps to tell a cavity from its rim.
+    protocol
+        Settings; default: the default protocol.
+
+    Returns
+    -------
+    LesionMask
+        On the FLAIR's native grid, with ``parts`` rim, cavity and new_lesion.
+
+    Raises
+    ------
+    UsageError
+        If only one of baseline FLAIR and baseline mask is given.
+    RegistrationError
+        If a registration fails its gate.
+    """
+    protocol = protocol or Protocol()
+    scan = _scan(flair, "flair", protocol)
+    brain = brain_mask(scan, settings=protocol.brain)
+    if baseline_flair is None and baseline_mask is None:
+        return segment_flair_alone(scan, brain=brain, settings=protocol.followup)
+    if baseline_flair is None or baseline_mask is None:
+        msg = "a baseline needs both its FLAIR and its infarct mask; give both, or neither"
+        raise UsageError(msg)
+    baseline = _scan(baseline_flair, "flair", protocol)
+    baseline_brain = brain_mask(baseline, settings=protocol.brain)
+    prior = _prior_on_flair(baseline_mask, baseline_dwi, baseline, baseline_brain, protocol)
+    transform = gated(
+        register(
+            baseline,
+            scan,
+            settings=protocol.registration,
+            fixed_brain=baseline_brain,
+            moving_brain=brain,
+            fixed_lesion=prior,
+        ),
+        what="baseline FLAIR to follow-up FLAIR",
+    )
+    return _segment_followup(
+        scan,
+        baseline_flair=baseline,
+        baseline_mask=prior,
+        transform=transform,
+        brain=brain,
+        t1w=None if t1w is None else _on_grid_of(scan, _scan(t1w, "t1w", protocol), brain, protocol),
+        settings=protocol.followup,
+    )
+
+
+def gated(transform: RigidTransform, *, what: str) -> RigidTransform:
+    """Return a transform that may be used.
+
+    Raises
+    ------
+    RegistrationError
+        If its verdict is FAIL.
+    """
+    if transform.quality is not None and transform.quality.verdict == "FAIL":
+        msg = f"registration of {what} failed its gate: {'; '.join(transform.quality.reasons)}; look at both scans"
+        raise RegistrationError(msg)
+    return transform
+
+
+def _diffusion(
+    dwi: ScanLike,
+    adc: ScanLike | None,
+    b0: ScanLike | None,
+    *,
+    bvalue: float | None,
+    adc_unit: str | None,
+    protocol: Protocol,
+) -> DiffusionSet:
+    file = None if isinstance(dwi, Scan) else scan_file("dwi", Path(dwi))
+    is_series = file is not None and file.bval is not None
+    identity = Identity(modality="dwi")
+    return assemble_diffusion(
+        dwi=None if is_series else _scan(dwi, "dwi", protocol),
+        series=load_diffusion_series(file, identity=identity, protocol=protocol)
+        if file and is_series
+        else None,
+        adc=None if adc is None else _scan(adc, "adc", protocol),
+        b0=None if b0 is None else _scan(b0, "b0", protocol),
+        bvalue=bvalue or protocol.bvalue,
+        adc_unit=adc_unit or protocol.adc_unit,
+    )
+
+
+def _scan(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
+    """Return a scan as the modality it was given for."""
+    if isinstance(given, Scan):
+        return replace(given, identity=replace(given.identity, modality=modality))
+    return load_scan(given, modality=modality, geometry=protocol.geometry)
+
+
+def _mask(given: MaskLike) -> LesionMask:
+    return given if isinstance(given, LesionMask) else load_mask(given)
+
+
+def _brain_on(scan: Scan, given: MaskLike) -> BrainMask:
+    mask = _mask(given)
+    if not mask.grid.is_same_as(scan.grid):
+        msg = f"the brain mask has {mask.grid.describe()}, its scan has {scan.grid.describe()}"
+        raise GridMismatchError(msg)
+    return BrainMask(mask.data, scan.grid, method="given")
+
+
+def _prior_on_flair(
+    given: MaskLike, dwi: ScanLike | None, baseline: Scan, brain: BrainMask, protocol: Protocol
+) -> LesionMask:
+    """Return the baseline mask on the baseline FLAIR's grid, brought over from the DWI where it lies there."""
+    mask = _mask(given)
+    if mask.grid.is_same_as(baseline.grid):
+        return mask
+    if dwi is None:
+        msg = (
+            f"the baseline mask has {mask.grid.describe()}, the baseline FLAIR {baseline.grid.describe()}; "
+            "give the DWI it was drawn on (--baseline-dwi)"
+        )
+        raise GridMismatchError(msg)
+    drawn_on = _scan(dwi, "dwi", protocol)
+    if not mask.grid.is_same_as(drawn_on.grid):
+        msg = f"the baseline mask has {mask.grid.describe()}, the baseline DWI {drawn_on.grid.describe()}"
+        raise GridMismatchError(msg)
+    transform = register(baseline, drawn_on, settings=protocol.registration, fixed_brain=brain)
+    return resample_mask(mask, baseline.grid, gated(transform, what="baseline FLAIR to baseline DWI"))
+
+
+def _on_grid_of(scan: Scan, other: Scan, brain: BrainMask, protocol: Protocol) -> Scan:
+    """Return another image of the same visit on the grid of ``scan``."""
+    transform = register(scan, other, settings=protocol.registration, fixed_brain=brain)
+    return resample(other, scan.grid, gated(transform, what="FLAIR to T1w"))

@@ -1,0 +1,116 @@
+"""Scan checks of a whole study, without measuring anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infarct_vol.diffusion import assemble_diffusion
+from infarct_vol.errors import InfarctVolError
+from infarct_vol.images import MODALITY_LABELS, Modality, Scan
+from infarct_vol.intake.checks import Verdict, check_scan
+from infarct_vol.intake.reading import DiffusionSeries, load_diffusion_series
+from infarct_vol.nifti import load_scan
+from infarct_vol.protocol import Protocol
+from infarct_vol.records import Record
+from infarct_vol.study import Participant, Session, Study
+from infarct_vol.visits import assign_visits
+
+
+class CheckRow(Record):
+    """One finding of the scan checks."""
+
+    participant_id: str
+    session_id: str | None
+    visit: str
+    modality: str
+    check: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def check_study(study: Study, *, protocol: Protocol) -> Iterator[CheckRow]:
+    """Yield the finding of every check of every scan of a study, in order of participant and visit."""
+    for participant in study.participants:
+        for visit in assign_visits(participant, protocol.visits):
+            rows = _Rows(participant, visit.session, visit.name)
+            if visit.session is None:
+                yield rows.row("visit", "WARN", visit.reason, remedy="it will be a missing value")
+                continue
+            if visit.session.problem:
+                yield rows.row("session", "FAIL", visit.session.problem)
+                continue
+            if visit.reason:
+                yield rows.row("visit", "WARN", visit.reason, remedy="it will not be analysed")
+            yield from (rows.row("visit", "WARN", flag) for flag in visit.flags)
+            yield from _check_session(participant, visit.session, rows, protocol)
+
+
+class _Rows:
+    """Makes the rows of one visit."""
+
+    def __init__(self, participant: Participant, session: Session | None, visit: str) -> None:
+        self._where = {
+            "participant_id": participant.participant_id,
+            "session_id": session.session_id if session else None,
+            "visit": visit,
+        }
+
+    def row(
+        self, check: str, verdict: Verdict, found: str, *, modality: str = "", remedy: str = ""
+    ) -> CheckRow:
+        return CheckRow(
+            **self._where, modality=modality, check=check, verdict=verdict, found=found, remedy=remedy
+        )
+
+
+def _check_session(
+    participant: Participant, session: Session, rows: _Rows, protocol: Protocol
+) -> Iterator[CheckRow]:
+    scans: dict[Modality, Scan] = {}
+    series: DiffusionSeries | None = None
+    for modality, file in session.files.items():
+        label = MODALITY_LABELS[modality]
+        identity = participant.identity(session, modality)
+        try:
+            if file.bval is not None:
+                series = load_diffusion_series(file, identity=identity, protocol=protocol)
+                scan = Scan(series.data[..., 0], series.grid, series.identity)
+            else:
+                scan = scans[modality] = load_scan(file.path, identity=identity, geometry=protocol.geometry)
+        except InfarctVolError as error:
+            yield rows.row("file", "FAIL", error.message, modality=label)
+            continue
+        yield rows.row("file", "PASS", file.path.name, modality=label)
+        for finding in check_scan(scan, settings=protocol.checks):
+            yield rows.row(
+                finding.check, finding.verdict, finding.found, modality=label, remedy=finding.remedy
+            )
+    if series is not None or "dwi" in scans:
+        yield from _check_diffusion(session, scans, series, rows, protocol)
+
+
+def _check_diffusion(
+    session: Session,
+    scans: dict[Modality, Scan],
+    series: DiffusionSeries | None,
+    rows: _Rows,
+    protocol: Protocol,
+) -> Iterator[CheckRow]:
+    """Check what only shows when the diffusion images are put together: units, grids, b-values."""
+    try:
+        diffusion = assemble_diffusion(
+            dwi=scans.get("dwi") if series is None else None,
+            series=series,
+            adc=scans.get("adc"),
+            b0=scans.get("b0"),
+            bvalue=session.bvalue or protocol.bvalue,
+            adc_unit=session.adc_unit or protocol.adc_unit,
+        )
+    except InfarctVolError as error:
+        yield rows.row("diffusion", "FAIL", error.message, modality="DWI")
+        return
+    for flag in diffusion.flags:
+        yield rows.row("diffusion", "WARN", flag, modality="DWI")
+    if not diffusion.flags:
+        yield rows.row("diffusion", "PASS", "DWI, ADC and b-values fit together", modality="DWI")

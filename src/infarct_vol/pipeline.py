@@ -1,0 +1,293 @@
+"""One participant, from scans to volumes; the steps read from top to bottom.
+
+1. Sessions become visits (`infarct_vol.visits`).
+2. Baseline: the infarct is segmented on DWI and ADC, brought onto the baseline FLAIR, and measured there too.
+3. Each follow-up: its FLAIR is registered to the baseline FLAIR, and the infarct segmented from it with the
+   baseline as prior.
+4. Every volume comes from the native grid of the image it was drawn on.
+
+A refused image or a failed step leaves its own values empty, with the reason; everything else goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infarct_vol._version import __version__
+from infarct_vol.brain import brain_mask
+from infarct_vol.change import spatial_accounting
+from infarct_vol.derivatives import DerivativeWriter
+from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
+from infarct_vol.external import external_mask, find_masks
+from infarct_vol.images import BrainMask, LesionMask, Scan
+from infarct_vol.intake.reading import SessionReader
+from infarct_vol.ledger import fingerprint, input_hashes, library_versions
+from infarct_vol.protocol import Protocol
+from infarct_vol.records import Parameter, ParticipantRecord
+from infarct_vol.registration import RigidTransform, register, resample_mask
+from infarct_vol.segmentation import (
+    segment_acute,
+    segment_baseline_flair,
+    segment_flair_alone,
+    segment_followup,
+    segment_rapid_like,
+)
+from infarct_vol.study import Participant
+from infarct_vol.visit_log import NotMeasurableError, VisitLog
+from infarct_vol.visits import assign_visits
+
+BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
+FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything one participant's processing depends on.
+
+    Parameters
+    ----------
+    participant
+        Identity, dates and files.
+    root, out
+        Study folder and output folder.
+    protocol
+        The effective protocol.
+    masks
+        Folder of masks made elsewhere, used instead of segmenting.
+    """
+
+    participant: Participant
+    root: Path
+    out: Path
+    protocol: Protocol
+    masks: Path | None = None
+
+    def inputs(self) -> dict[str, str]:
+        """Return the hash of every file that bears on the result."""
+        given = find_masks(self.masks, self.participant) if self.masks else ()
+        return input_hashes(self.participant, root=self.root, masks=given)
+
+    def writer(self) -> DerivativeWriter:
+        """Return a writer of this participant's results."""
+        return DerivativeWriter(self.out, self.participant.label, self.protocol.sha256)
+
+    def fingerprint(self, inputs: dict[str, str]) -> str:
+        """Return what must be unchanged for finished work to be kept."""
+        return fingerprint(self.participant, inputs=inputs, protocol_sha256=self.protocol.sha256)
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What the follow-ups need of the baseline visit."""
+
+    session_id: str
+    flair: Scan
+    brain: BrainMask
+    infarct: LesionMask
+
+
+def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> ParticipantRecord:
+    """Measure every visit of one participant and write masks and transforms below ``case.out``.
+
+    Parameters
+    ----------
+    case
+        Participant, folders and protocol.
+    inputs
+        Hashes from ``case.inputs()`` where they are known already.
+
+    Returns
+    -------
+    ParticipantRecord
+        Rows and trail of every visit; refused and failed steps are in it, not raised.
+    """
+    inputs = case.inputs() if inputs is None else inputs
+    protocol, participant = case.protocol, case.participant
+    logs = visit_logs(case, case.writer())
+    baseline: Baseline | None = None
+    for log in logs:
+        visit = log.visit
+        if visit.session is None or visit.reason or visit.session.problem:
+            log.not_analysed()
+            continue
+        reader = SessionReader(participant, visit.session, case.root, protocol, inputs)
+        if visit.name == "baseline":
+            baseline = measure_baseline(case, reader, log)
+        else:
+            measure_followup(case, reader, log, baseline)
+        log.close(reader)
+
+    return _participant_record(case, logs, inputs=inputs, fingerprint=case.fingerprint(inputs))
+
+
+def visit_logs(case: Case, writer: DerivativeWriter) -> list[VisitLog]:
+    """Return an empty log for every visit of the protocol and every other session."""
+    logs = []
+    for visit in assign_visits(case.participant, case.protocol.visits):
+        parameters = BASELINE_PARAMETERS if visit.name == "baseline" else FOLLOWUP_PARAMETERS
+        logs.append(VisitLog(visit, case.participant, case.protocol, writer, parameters))
+    return logs
+
+
+def failed_record(case: Case, *, reason: str) -> ParticipantRecord:
+    """Return the record of a participant whose processing ended with a fault.
+
+    Its fingerprint is empty, so that the next run tries again.
+    """
+    logs = visit_logs(case, case.writer())
+    for log in logs:
+        log.not_analysed(fault=reason)
+    return _participant_record(case, logs, inputs={}, fingerprint="")
+
+
+# ---- baseline --------------------------------------------------------------------------------------------
+
+
+def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseline | None:
+    """Measure the infarct on DWI and ADC, then on the baseline FLAIR; return what follow-ups need."""
+    acute: tuple[DiffusionSet, LesionMask] | None = None
+    with log.step("infarct", "infarct_dwi"):
+        acute = segment_baseline_dwi(case, reader, log)
+        log.measured(
+            acute[1], "infarct", "infarct_dwi", modality="dwi", key="dwi", datatype="dwi", desc="infarct"
+        )
+    with log.step("infarct_flair"):
+        log.require(reader, "flair")
+        flair = reader.scan("flair")
+        brain = brain_mask(flair, settings=case.protocol.brain)
+        if acute is None:
+            msg = "the baseline DWI gave no infarct to look for on FLAIR"
+            raise NotMeasurableError(msg)
+        prior = bring_infarct_onto_flair(case, log, acute, flair, brain)
+        baseline = Baseline(reader.session.session_id, flair, brain, prior)
+        lesion = external_mask(case.masks, case.participant, flair) or segment_baseline_flair(
+            flair, prior_mask=prior, brain=brain, settings=case.protocol.followup
+        )
+        log.measured(lesion, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct")
+        return baseline
+    return None
+
+
+def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> tuple[DiffusionSet, LesionMask]:
+    """Read the diffusion images and segment the acute infarct on the DWI grid."""
+    log.require(reader, "dwi")
+    diffusion = read_diffusion(case, reader)
+    log.flags.extend(diffusion.flags)
+    given = external_mask(case.masks, case.participant, diffusion.dwi, stated=reader.session.mask)
+    if given is not None:
+        return diffusion, given
+    brain = brain_mask(diffusion.dwi, settings=case.protocol.brain)
+    segment = segment_rapid_like if case.protocol.acute.method == "rapid_like" else segment_acute
+    mask = segment(diffusion.dwi, diffusion.adc, brain=brain, settings=case.protocol.acute)
+    return diffusion, mask
+
+
+def read_diffusion(case: Case, reader: SessionReader) -> DiffusionSet:
+    """Return trace, ADC in 1e-6 mm2/s and b0 from whatever the session holds."""
+    session, protocol = reader.session, case.protocol
+    return assemble_diffusion(
+        dwi=None if reader.has_series() else reader.scan("dwi"),
+        series=reader.series() if reader.has_series() else None,
+        adc=reader.scan("adc") if reader.has("adc") else None,
+        b0=reader.scan("b0") if reader.has("b0") else None,
+        bvalue=session.bvalue or protocol.bvalue,
+        adc_unit=session.adc_unit or protocol.adc_unit,
+    )
+
+
+def bring_infarct_onto_flair(
+    case: Case, log: VisitLog, acute: tuple[DiffusionSet, LesionMask], flair: Scan, brain: BrainMask
+) -> LesionMask:
+    """Register FLAIR to the diffusion images of the same visit and carry the infarct over."""
+    diffusion, mask = acute
+    target = diffusion.b0 or diffusion.dwi
+    transform = register(flair, target, settings=case.protocol.registration, fixed_brain=brain)
+    log.registered(transform, source="FLAIR", target="DWI")
+    return resample_mask(mask, flair.grid, transform)
+
+
+# ---- follow-up -------------------------------------------------------------------------------------------
+
+
+def measure_followup(case: Case, reader: SessionReader, log: VisitLog, baseline: Baseline | None) -> None:
+    """Register the FLAIR to baseline, segment the infarct with its prior, and measure its parts."""
+    with log.step(*FOLLOWUP_PARAMETERS):
+        log.require(reader, "flair")
+        flair = reader.scan("flair")
+        brain = brain_mask(flair, settings=case.protocol.brain)
+        transform = register_to_baseline(case, log, baseline, flair, brain)
+        given = external_mask(case.masks, case.participant, flair, stated=reader.session.mask)
+        if given is not None:
+            mask = given
+        elif baseline is None or transform is None:
+            mask = segment_flair_alone(flair, brain=brain, settings=case.protocol.followup)
+        else:
+            mask = segment_followup(
+                flair,
+                baseline_flair=baseline.flair,
+                baseline_mask=baseline.infarct,
+                transform=transform,
+                brain=brain,
+                settings=case.protocol.followup,
+            )
+        measure_parts(log, mask)
+        if baseline is not None and transform is not None:
+            in_baseline_space = resample_mask(mask, baseline.flair.grid, transform)
+            log.accounting = spatial_accounting(baseline.infarct, in_baseline_space)
+
+
+def register_to_baseline(
+    case: Case, log: VisitLog, baseline: Baseline | None, flair: Scan, brain: BrainMask
+) -> RigidTransform | None:
+    """Return the transform from baseline to this visit; nothing downstream uses one that failed."""
+    if baseline is None:
+        log.flags.append("no measured baseline: pre-existing lesions cannot be told from the infarct")
+        return None
+    transform = register(
+        baseline.flair,
+        flair,
+        settings=case.protocol.registration,
+        fixed_brain=baseline.brain,
+        moving_brain=brain,
+        fixed_lesion=baseline.infarct,
+    )
+    log.registered(transform, source=baseline.session_id, target=reader_label(flair))
+    return transform
+
+
+def reader_label(scan: Scan) -> str:
+    """Return the session label of a scan, without ``ses-``."""
+    return scan.identity.session_id.removeprefix("ses-")
+
+
+def measure_parts(log: VisitLog, mask: LesionMask) -> None:
+    """Measure the infarct and, where the method tells them apart, its cavity and new lesions."""
+    log.measured(
+        mask, "infarct", "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct"
+    )
+    for parameter, desc in (("cavity", "cavity"), ("new_lesion", "newlesion")):
+        part = mask.parts.get(parameter)
+        if part is None:
+            log.not_measured(parameter, reason=f"the method '{mask.method}' does not tell {parameter} apart")
+        else:
+            log.measured(part, parameter, modality="flair", key=parameter, datatype="anat", desc=desc)
+
+
+def _participant_record(
+    case: Case, logs: list[VisitLog], *, inputs: dict[str, str], fingerprint: str
+) -> ParticipantRecord:
+    written = {path: digest for log in logs for path, digest in log.writer.written.items()}
+    return ParticipantRecord(
+        participant_id=case.participant.participant_id,
+        site=case.participant.site,
+        first_dose_time=case.participant.first_dose_time,
+        fingerprint=fingerprint,
+        version=__version__,
+        protocol_sha256=case.protocol.sha256,
+        visits=tuple(log.record() for log in logs),
+        rows=tuple(row for log in logs for row in log.rows()),
+        inputs=inputs,
+        outputs=dict(sorted(written.items())),
+        versions=library_versions(),
+    )

@@ -1,0 +1,216 @@
+"""The main job: every participant of a study, then the tables and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from infarct_vol.batch import ExecutorName, output_lock, run_batch
+from infarct_vol.derivatives import write_dataset_description, write_protocol
+from infarct_vol.errors import InfarctVolError, StudyError
+from infarct_vol.ledger import finished_record, load_records, save_record
+from infarct_vol.pipeline import Case, failed_record, process_participant
+from infarct_vol.protocol import Protocol, load_protocol
+from infarct_vol.qa import figure_paths, render_participant, write_report
+from infarct_vol.records import ParticipantRecord, VisitRecord
+from infarct_vol.study import Study, open_study
+from infarct_vol.tables import TablePaths, write_tables
+
+State = Literal["done", "kept", "failed"]
+Progress = Callable[[str, State, int], None]
+"""Called with participant id, what became of it, and its number of visits."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did, in numbers of visits of the protocol, and where its results are."""
+
+    out: Path
+    tables: TablePaths
+    report: Path
+    records: tuple[ParticipantRecord, ...]
+    redone: int
+    kept: int
+
+    def visits(self, status: str) -> tuple[tuple[ParticipantRecord, VisitRecord], ...]:
+        """Return the visits with one status, or those flagged for a reader (``"flagged"``)."""
+        pairs = ((record, visit) for record in self.records for visit in record.visits)
+        if status == "flagged":
+            return tuple((r, v) for r, v in pairs if v.flags and v.status == "measured")
+        return tuple((r, v) for r, v in pairs if v.status == status)
+
+    @property
+    def problems(self) -> tuple[tuple[str, str, str, str], ...]:
+        """(participant, visit, status, reason) of every value refused or failed, one line a reason."""
+        found = {
+            (row.participant_id, row.visit, row.status, row.reason)
+            for record in self.records
+            for row in record.rows
+            if row.status == "failed"
+            or (row.status == "not_measurable" and row.parameter.startswith("infarct"))
+        }
+        return tuple(sorted(found))
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything asked for was measured or is rightly missing; 1 when something was refused."""
+        return 1 if self.problems else 0
+
+
+def run_study(
+    study: Study | Path | str,
+    out: Path | str,
+    *,
+    protocol: Protocol | Path | str | None = None,
+    participant_labels: Iterable[str] = (),
+    jobs: int = 1,
+    executor: ExecutorName = "local",
+    scheduler: str | None = None,
+    randomization: Path | None = None,
+    masks: Path | None = None,
+    truth: pd.DataFrame | None = None,
+    on_progress: Progress | None = None,
+) -> RunSummary:
+    """Measure a study and write masks, transforms, tables, figures and the report below ``out``.
+
+    May be repeated: a participant whose inputs, protocol and version are unchanged, and whose outputs are
+    intact, is kept as it is. The same inputs give the same bytes on any number of workers.
+
+    Parameters
+    ----------
+    study
+        BIDS folder, manifest, or an opened study.
+    out
+        Output folder; one run at a time.
+    protocol
+        The imaging charter, or the path of its TOML file; default: the default protocol.
+    participant_labels
+        Only these participants; default: all.
+    jobs, executor, scheduler
+        See `infarct_vol.batch.run_batch`.
+    randomization
+        CSV of participant_id and arm; without it the tables are pooled and BLINDED.
+    masks
+        Folder of masks made elsewhere, used instead of segmenting.
+    truth
+        Table of true volumes of a simulated trial, shown beside the measured ones in the report.
+    on_progress
+        Called as each participant ends.
+
+    Raises
+    ------
+    UsageError
+        If study, protocol or output folder cannot be used; nothing is run then.
+    """
+    out = Path(out)
+    study = study if isinstance(study, Study) else open_study(study)
+    labels = tuple(participant_labels)
+    chosen = study.select(labels) if labels else study
+    protocol = (
+        protocol if isinstance(protocol, Protocol) else load_protocol(Path(protocol) if protocol else None)
+    )
+    if masks is not None and not masks.is_dir():
+        msg = f"no folder of masks at {masks}"
+        raise StudyError(msg)
+    with output_lock(out):
+        write_dataset_description(out)
+        write_protocol(protocol.to_toml(), out)
+        cases = [Case(p, study.root, out, protocol, masks) for p in chosen.participants]
+        todo, kept = _split(cases, on_progress)
+        for done in run_batch(todo, run_case, jobs=jobs, executor=executor, scheduler=scheduler):
+            record = done.result or _fault(done.task, done.error)
+            if on_progress is not None:
+                on_progress(record.participant_id, "failed" if done.error else "done", len(record.visits))
+        records = load_records(out)
+        tables = write_tables(records, out, protocol=protocol, randomization=randomization)
+        report = write_report(out, records=records, protocol=protocol, truth=truth)
+    return RunSummary(out, tables, report, records, redone=len(todo), kept=kept)
+
+
+def _split(cases: Iterable[Case], on_progress: Progress | None) -> tuple[list[CaseTask], int]:
+    """Return the cases to work on, and how many are finished and current."""
+    todo: list[CaseTask] = []
+    kept = 0
+    for case in cases:
+        inputs = case.inputs()
+        label = case.participant.label
+        record = finished_record(case.out, label=label, fingerprint=case.fingerprint(inputs))
+        if record is None or not all(path.is_file() for path in figure_paths(record, case.out)):
+            todo.append(CaseTask(case, inputs))
+            continue
+        kept += 1
+        if on_progress is not None:
+            on_progress(record.participant_id, "kept", len(record.visits))
+    return todo, kept
+
+
+@dataclass(frozen=True)
+class CaseTask:
+    """One participant's work as it is sent to a worker."""
+
+    case: Case
+    inputs: dict[str, str]
+
+
+def run_case(task: CaseTask) -> ParticipantRecord:
+    """Measure one participant, draw its figures, and write its record last."""
+    case = task.case
+    record = process_participant(case, inputs=task.inputs)
+    render_participant(record, study_root=case.root, out=case.out, protocol=case.protocol)
+    save_record(record, case.out, label=case.participant.label)
+    return record
+
+
+def _fault(task: CaseTask, error: Exception | None) -> ParticipantRecord:
+    """Return, and keep, the record of a participant whose processing ended with a fault.
+
+    Its fingerprint is empty, so that a rerun tries again.
+    """
+    case = task.case
+    kind = "" if isinstance(error, InfarctVolError) else f"unexpected {type(error).__name__}: "
+    reason = f"{case.participant.participant_id}: {kind}{error}; run again with -v, and report it if it stays"
+    record = failed_record(case, reason=reason)
+    save_record(record, case.out, label=case.participant.label)
+    return record
+
+
+def remake_tables(out: Path | str, *, randomization: Path | None = None) -> TablePaths:
+    """Write the tables of a run again from its records.
+
+    Raises
+    ------
+    StudyError
+        If ``out`` holds no run.
+    MixedOutputError
+        If its records were made by different protocols or versions.
+    """
+    out = Path(out)
+    records, protocol = _run_in(out)
+    with output_lock(out):
+        return write_tables(records, out, protocol=protocol, randomization=randomization)
+
+
+def remake_report(out: Path | str) -> Path:
+    """Write the static report of a run again from its records, tables and figures; return its path.
+
+    Raises
+    ------
+    StudyError
+        If ``out`` holds no run.
+    """
+    out = Path(out)
+    records, protocol = _run_in(out)
+    with output_lock(out):
+        return write_report(out, records=records, protocol=protocol)
+
+
+def _run_in(out: Path) -> tuple[tuple[ParticipantRecord, ...], Protocol]:
+    records = load_records(out) if out.is_dir() else ()
+    if not records:
+        msg = f"{out} holds no results; make some with 'infarct-vol run STUDY {out}'"
+        raise StudyError(msg)
+    return records, load_protocol(out / "protocol.toml")

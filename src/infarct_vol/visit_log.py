@@ -1,0 +1,239 @@
+"""What is learnt about one visit while it is processed, turned into its rows and its record.
+
+A step that fails leaves the parameters it was to give without a value, and with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from infarct_vol._version import __version__
+from infarct_vol.change import Accounting
+from infarct_vol.derivatives import DerivativeWriter
+from infarct_vol.errors import InfarctVolError, RegistrationError
+from infarct_vol.images import MODALITY_LABELS, LesionMask, Modality
+from infarct_vol.intake.reading import SessionReader
+from infarct_vol.measurement import LesionVolume, measure
+from infarct_vol.protocol import Protocol
+from infarct_vol.records import (
+    ComponentRecord,
+    Parameter,
+    RegistrationRecord,
+    ScanRecord,
+    Status,
+    VisitRecord,
+    VolumeRow,
+)
+from infarct_vol.registration import RigidTransform
+from infarct_vol.study import Participant
+from infarct_vol.visits import Visit
+
+
+class MissingScanError(InfarctVolError):
+    """The visit took place, but without the image a value needs."""
+
+
+class NotMeasurableError(InfarctVolError):
+    """The images are there and sound, but the value cannot be had from them."""
+
+
+_STATUS_OF_ERROR: tuple[tuple[type[InfarctVolError], Status], ...] = (
+    (MissingScanError, "missing"),
+    (NotMeasurableError, "not_measurable"),
+    (RegistrationError, "not_measurable"),
+)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Value or reason of one parameter."""
+
+    status: Status
+    reason: str = ""
+    modality: Modality | None = None
+    mask: LesionMask | None = None
+    volume: LesionVolume | None = None
+    path: str | None = None
+
+
+@dataclass
+class VisitLog:
+    """Collects one visit's volumes, masks, registrations, flags and failures."""
+
+    visit: Visit
+    participant: Participant
+    protocol: Protocol
+    writer: DerivativeWriter
+    parameters: Sequence[Parameter]
+    flags: list[str] = field(default_factory=list)
+    accounting: Accounting | None = None
+    _outcomes: dict[Parameter, _Outcome] = field(default_factory=dict)
+    _masks: dict[str, str] = field(default_factory=dict)
+    _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
+    _registrations: list[RegistrationRecord] = field(default_factory=list)
+    _scans: tuple[ScanRecord, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.flags.extend(self.visit.flags)
+
+    # ---- steps -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def step(self, *parameters: Parameter) -> Iterator[None]:
+        """Run a step that gives ``parameters``; a refusal inside it becomes their status and reason."""
+        try:
+            yield
+        except InfarctVolError as error:
+            status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
+            for parameter in parameters:
+                if parameter not in self._outcomes:
+                    self._outcomes[parameter] = _Outcome(status, reason=str(error))
+
+    def require(self, reader: SessionReader, modality: Modality) -> None:
+        """Raise `MissingScanError` unless the session holds an image of this modality."""
+        if not reader.has(modality):
+            where = str(self.participant.identity(reader.session, modality))
+            msg = f"the session holds no {MODALITY_LABELS[modality]} image"
+            raise MissingScanError(msg, where=where)
+
+    def measured(
+        self, mask: LesionMask, *parameters: Parameter, modality: Modality, key: str, datatype: str, desc: str
+    ) -> None:
+        """Measure a mask on its native grid, write it, and note its volume under ``parameters``."""
+        volume = measure(mask, connectivity=self.protocol.followup.connectivity)
+        path = self.writer.mask(
+            mask,
+            session_id=self.session_id or "",
+            datatype=datatype,
+            desc=desc,
+            facts={"LesionCount": volume.lesion_count, "VoxelCount": volume.voxel_count},
+        )
+        self._masks[key] = path
+        self._components[key] = tuple(volume.components)
+        self.flags.extend(flag for flag in mask.flags if flag not in self.flags)
+        for parameter in parameters:
+            self._outcomes[parameter] = _Outcome("measured", "", modality, mask, volume, path)
+
+    def not_measured(self, parameter: Parameter, *, reason: str) -> None:
+        """Note that a parameter cannot be had from this visit's images."""
+        self._outcomes[parameter] = _Outcome("not_measurable", reason)
+
+    def registered(self, transform: RigidTransform, *, source: str, target: str) -> None:
+        """Write a transform with its verdict.
+
+        Raises
+        ------
+        RegistrationError
+            If the verdict is FAIL: nothing may use the transform.
+        """
+        source, target = source.removeprefix("ses-"), target.removeprefix("ses-")
+        quality = transform.quality
+        verdict = quality.verdict if quality else "WARN"
+        reasons = quality.reasons if quality else ("no quality verdict",)
+        metrics = {k: float(v) for k, v in sorted(quality.metrics.items())} if quality else {}
+        facts = {"Verdict": verdict, "Reasons": list(reasons), "Metrics": metrics}
+        path = self.writer.transform(
+            transform, session_id=self.session_id or "", source=source, target=target, facts=facts
+        )
+        self._registrations.append(
+            RegistrationRecord(
+                fixed=source,
+                moving=target,
+                path=path,
+                verdict=verdict,
+                reasons=tuple(reasons),
+                metrics=metrics,
+                angle_degrees=float(transform.angle_deg),
+            )
+        )
+        if verdict == "FAIL":
+            why = "; ".join(reasons)
+            msg = f"registration of {source} to {target} failed its gate: {why}; look at both scans"
+            raise RegistrationError(msg, where=f"{self.participant.participant_id} {self.session_id}")
+        if verdict == "WARN":
+            self.flags.append(f"registration of {source} to {target} is doubtful: {'; '.join(reasons)}")
+
+    def close(self, reader: SessionReader) -> None:
+        """Take over what the reader learnt about the images."""
+        self._scans = tuple(reader.records)
+        self.flags.extend(flag for flag in reader.flags if flag not in self.flags)
+
+    def not_analysed(self, *, fault: str = "") -> None:
+        """Note why this visit is not measured at all: missing, excluded, unusable, or ``fault``."""
+        session = self.visit.session
+        if session is None:
+            outcome = _Outcome("missing", reason=self.visit.reason)
+        elif self.visit.reason:
+            outcome = _Outcome("excluded", reason=self.visit.reason)
+        else:
+            outcome = _Outcome("failed", reason=fault or session.problem)
+        for parameter in self.parameters:
+            self._outcomes[parameter] = outcome
+
+    # ---- results -----------------------------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> str | None:
+        """Session of this visit, with ``ses-``."""
+        return self.visit.session.session_id if self.visit.session else None
+
+    def rows(self) -> Iterator[VolumeRow]:
+        """Yield one row a parameter; a visit that is none of the protocol's has only its primary row."""
+        analysed = self.visit.name not in ("early", "unscheduled")
+        for parameter in self.parameters if analysed else self.parameters[:1]:
+            yield self._row(parameter, self._outcomes[parameter])
+
+    def _row(self, parameter: Parameter, outcome: _Outcome) -> VolumeRow:
+        volume, mask = outcome.volume, outcome.mask
+        return VolumeRow(
+            participant_id=self.participant.participant_id,
+            session_id=self.session_id,
+            visit=self.visit.name,
+            acq_time=self.visit.session.acq_time if self.visit.session else None,
+            study_day=self.visit.study_day,
+            parameter=parameter,
+            modality=outcome.modality,
+            method=mask.method if mask else None,
+            volume_ml=volume.volume_ml if volume else None,
+            voxel_count=volume.voxel_count if volume else None,
+            voxel_volume_mm3=volume.voxel_volume_mm3 if volume else None,
+            lesion_count=volume.lesion_count if volume else None,
+            volume_ml_low=volume.volume_ml_low if volume else None,
+            volume_ml_high=volume.volume_ml_high if volume else None,
+            status=outcome.status,
+            reason=outcome.reason,
+            source=_source(mask),
+            mask_path=outcome.path,
+            partial_volume_ml=volume.partial_volume_ml if volume else None,
+            flags="; ".join(self.flags),
+            protocol_sha256=self.protocol.sha256,
+            version=__version__,
+        )
+
+    def record(self) -> VisitRecord:
+        """Return the visit's record; its status is that of the primary parameter."""
+        primary = self._outcomes[self.parameters[0]]
+        return VisitRecord(
+            visit=self.visit.name,
+            session_id=self.session_id,
+            acq_time=self.visit.session.acq_time if self.visit.session else None,
+            study_day=self.visit.study_day,
+            status=primary.status,
+            reason=primary.reason,
+            flags=tuple(self.flags),
+            scans=self._scans,
+            masks=self._masks,
+            components=self._components,
+            registrations=tuple(self._registrations),
+            persistent_ml=self.accounting.persistent_ml if self.accounting else None,
+            resolved_ml=self.accounting.resolved_ml if self.accounting else None,
+            new_ml=self.accounting.new_ml if self.accounting else None,
+        )
+
+
+def _source(mask: LesionMask | None) -> str:
+    if mask is None:
+        return ""
+    return "external" if mask.method.startswith("external:") else "automatic"

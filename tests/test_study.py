@@ -1,0 +1,161 @@
+"""Studies found from BIDS folders and manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infarct_vol.errors import StudyError
+from infarct_vol.study import open_study
+
+
+def touch(path: Path, text: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def bids(tmp_path: Path) -> Path:
+    root = tmp_path / "study"
+    touch(
+        root / "participants.tsv",
+        "participant_id\tfirst_dose_time\tsite\nsub-001\t2026-01-10T09:00:00\tA\nsub-007\tn/a\tB\n",
+    )
+    touch(root / "sub-001" / "sub-001_sessions.tsv", "session_id\tacq_time\nses-BL\t2026-01-10T08:00:00\n")
+    for name in ("trace", "ADC", "S0map"):
+        touch(root / "sub-001" / "ses-BL" / "dwi" / f"sub-001_ses-BL_{name}.nii.gz")
+    touch(root / "sub-001" / "ses-BL" / "anat" / "sub-001_ses-BL_FLAIR.nii.gz")
+    touch(root / "sub-007" / "ses-M01" / "dwi" / "sub-007_ses-M01_dwi.nii.gz")
+    touch(root / "sub-007" / "ses-M01" / "dwi" / "sub-007_ses-M01_dwi.bval", "0 1000\n")
+    return root
+
+
+def test_bids_files_are_found_by_their_suffix(bids: Path) -> None:
+    study = open_study(bids)
+    first, second = study.participants
+    assert (first.participant_id, second.participant_id) == ("sub-001", "sub-007")
+    session = first.sessions[0]
+    assert {m: f.path.name for m, f in session.files.items()} == {
+        "flair": "sub-001_ses-BL_FLAIR.nii.gz",
+        "dwi": "sub-001_ses-BL_trace.nii.gz",
+        "adc": "sub-001_ses-BL_ADC.nii.gz",
+        "b0": "sub-001_ses-BL_S0map.nii.gz",
+    }
+    assert session.acq_time == "2026-01-10T08:00:00"
+    assert second.first_dose_time is None, "n/a is absent"
+    assert second.sessions[0].files["dwi"].bval is not None, "a series comes with its b-values"
+
+
+def test_isles_style_lower_case_names_are_found(tmp_path: Path) -> None:
+    for name in ("dwi", "adc", "flair"):
+        touch(tmp_path / "sub-s1" / "ses-0001" / name / f"sub-s1_ses-0001_{name}.nii.gz")
+    session = open_study(tmp_path).participants[0].sessions[0]
+    assert set(session.files) == {"dwi", "adc", "flair"}
+
+
+def test_a_trace_image_is_preferred_to_the_series_it_was_made_from(bids: Path) -> None:
+    folder = bids / "sub-007" / "ses-M01" / "dwi"
+    touch(folder / "sub-007_ses-M01_trace.nii.gz")
+    session = open_study(bids).participants[1].sessions[0]
+    assert session.files["dwi"].path.name == "sub-007_ses-M01_trace.nii.gz"
+    assert session.problem == ""
+
+
+def test_two_images_of_one_kind_are_a_problem_of_that_session_only(bids: Path) -> None:
+    touch(bids / "sub-001" / "ses-BL" / "anat" / "sub-001_ses-BL_run-2_FLAIR.nii.gz")
+    first, second = open_study(bids).participants
+    assert "two FLAIR images" in first.sessions[0].problem
+    assert second.sessions[0].problem == ""
+
+
+def test_a_participant_listed_without_a_folder_is_kept(bids: Path) -> None:
+    with (bids / "participants.tsv").open("a") as table:
+        table.write("sub-009\tn/a\tB\n")
+    assert [p.participant_id for p in open_study(bids).participants] == ["sub-001", "sub-007", "sub-009"]
+
+
+def test_a_link_out_of_the_study_is_a_problem(bids: Path, tmp_path: Path) -> None:
+    outside = touch(tmp_path / "elsewhere_FLAIR.nii.gz")
+    link = bids / "sub-007" / "ses-M01" / "anat" / "sub-007_ses-M01_FLAIR.nii.gz"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    assert "outside the study folder" in open_study(bids).participants[1].sessions[0].problem
+
+
+@pytest.mark.parametrize(
+    ("table", "match"),
+    [
+        ("participant_id\tsite\nsub-001\tA\nsub-001\tB\n", "two lines for one participant_id"),
+        ("participant_id\tfirst_dose_time\nsub-001\t10/01/2026\n", "not an ISO 8601"),
+        ("participant_id\tsite\nsub-001\n", "more or fewer fields"),
+        ("name\nsub-001\n", "needs a column participant_id"),
+        ("participant_id\tsite\nsub-../etc\tA\n", "is not a participant id"),
+        ("participant_id\tsite\tsite\nsub-001\tA\tB\n", "a column twice"),
+    ],
+)
+def test_a_wrong_participants_table_is_refused(bids: Path, table: str, match: str) -> None:
+    (bids / "participants.tsv").write_text(table)
+    with pytest.raises(StudyError, match=match):
+        open_study(bids)
+
+
+def test_case_twins_are_refused(tmp_path: Path) -> None:
+    for name in ("sub-a1", "sub-A1"):
+        touch(tmp_path / name / "ses-BL" / "anat" / f"{name}_ses-BL_FLAIR.nii.gz")
+    with pytest.raises(StudyError, match="cannot be told apart"):
+        open_study(tmp_path)
+
+
+def test_an_empty_folder_or_no_folder_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no participants"):
+        open_study(tmp_path)
+    with pytest.raises(StudyError, match="no study at"):
+        open_study(tmp_path / "absent")
+
+
+def test_a_manifest_with_bom_semicolons_and_crlf_keeps_leading_zeros(tmp_path: Path) -> None:
+    touch(tmp_path / "a" / "flair one.nii.gz")
+    text = "\ufeffparticipant_id;visit;acq_time;flair;bvalue\r\n007;month1;2026-02-10;a/flair one.nii.gz;1000\r\n"
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes(text.encode())
+    participant = open_study(manifest).participants[0]
+    assert participant.participant_id == "007"
+    assert participant.label == "sub-007"
+    session = participant.sessions[0]
+    assert (session.session_id, session.bvalue) == ("ses-month1", 1000.0)
+    assert session.files["flair"].path.name == "flair one.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("row", "match"),
+    [
+        ("../x,BL,,f.nii.gz,", "is not a participant id"),
+        ("001,BL,,../outside.nii.gz,", "outside the manifest's folder"),
+        ("001,BL,,f.nii.gz,one thousand", "is not a number"),
+        ("001,BL,someday,f.nii.gz,", "not an ISO 8601"),
+        ("001,,,f.nii.gz,", "must be filled"),
+        ("001,BL,,f.nii.gz,\n001,BL,,g.nii.gz,", "two rows for ses-BL"),
+        ("=1+1,BL,,f.nii.gz,", "is not a participant id"),
+        ("a" * 300 + ",BL,,f.nii.gz,", "is not a participant id"),
+    ],
+)
+def test_a_wrong_manifest_row_is_refused(tmp_path: Path, row: str, match: str) -> None:
+    manifest = touch(tmp_path / "m.csv", f"participant_id,visit,acq_time,flair,bvalue\n{row}\n")
+    with pytest.raises(StudyError, match=match):
+        open_study(manifest)
+
+
+def test_unknown_manifest_columns_are_refused(tmp_path: Path) -> None:
+    manifest = touch(tmp_path / "m.csv", "participant_id,visit,flaire\n001,BL,x.nii\n")
+    with pytest.raises(StudyError, match="unknown columns flaire"):
+        open_study(manifest)
+
+
+def test_select_takes_labels_with_and_without_prefix(bids: Path) -> None:
+    study = open_study(bids)
+    assert [p.participant_id for p in study.select(["007"]).participants] == ["sub-007"]
+    assert [p.participant_id for p in study.select(["sub-001"]).participants] == ["sub-001"]
+    with pytest.raises(StudyError, match="no participant sub-999"):
+        study.select(["999"])
