@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# read when numeric libraries are first loaded: cases are the parallel part, not the inside of one
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import typer
 
 from infarct_vol_cli.commands import (

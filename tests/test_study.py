@@ -117,7 +117,8 @@ def test_an_empty_folder_or_no_folder_is_no_study(tmp_path: Path) -> None:
 
 def test_a_manifest_with_bom_semicolons_and_crlf_keeps_leading_zeros(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "flair one.nii.gz")
-    text = "\ufeffparticipant_id;visit;acq_time;flair;bvalue\r\n007;month1;2026-02-10;a/flair one.nii.gz;1000\r\n"
+    text = "\ufeffparticipant_id;visit;acq_time;flair;bvalue\r\n"
+    text += "007;month1;2026-02-10;a/flair one.nii.gz;1000\r\n"
     manifest = tmp_path / "manifest.csv"
     manifest.write_bytes(text.encode())
     participant = open_study(manifest).participants[0]

@@ -25,11 +25,8 @@ def run(
 
     Example: `infarct-vol demo my_first_trial`
     """
-    truth_csv = sample_truth()
-    summary = run_with_progress(
-        shell, sample_trial(), out, jobs=jobs, truth=pd.read_csv(truth_csv, dtype={"participant_id": str})
-    )
-    compared = measured_against_truth(read_tables(out).volumes, truth_csv)
+    summary = run_with_progress(shell, sample_trial(), out, jobs=jobs, truth=sample_truth())
+    compared = measured_against_truth(read_tables(out).volumes, sample_truth())
     shell.table(
         "Measured against true volume",
         ("participant", "visit", "parameter", "true mL", "measured mL", "error mL", "error %"),

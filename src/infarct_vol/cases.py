@@ -16,8 +16,8 @@ from infarct_vol.intake.reading import load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import RigidTransform, register, resample, resample_mask
-from infarct_vol.segmentation import segment_flair_alone
 from infarct_vol.segmentation import segment_acute as _segment_local
+from infarct_vol.segmentation import segment_flair_alone
 from infarct_vol.segmentation import segment_followup as _segment_followup
 from infarct_vol.segmentation import segment_rapid_like as _segment_rapid_like
 from infarct_vol.study import scan_file
@@ -154,7 +154,8 @@ def gated(transform: RigidTransform, *, what: str) -> RigidTransform:
         If its verdict is FAIL.
     """
     if transform.quality is not None and transform.quality.verdict == "FAIL":
-        msg = f"registration of {what} failed its gate: {'; '.join(transform.quality.reasons)}; look at both scans"
+        why = "; ".join(transform.quality.reasons)
+        msg = f"registration of {what} failed its gate: {why}; look at both scans"
         raise RegistrationError(msg)
     return transform
 
@@ -205,7 +206,7 @@ def _brain_on(scan: Scan, given: MaskLike) -> BrainMask:
 def _prior_on_flair(
     given: MaskLike, dwi: ScanLike | None, baseline: Scan, brain: BrainMask, protocol: Protocol
 ) -> LesionMask:
-    """Return the baseline mask on the baseline FLAIR's grid, brought over from the DWI where it lies there."""
+    """Return the baseline mask on the baseline FLAIR's grid, brought over from the DWI if it lies there."""
     mask = _mask(given)
     if mask.grid.is_same_as(baseline.grid):
         return mask

@@ -37,8 +37,9 @@ def read_sidecar(path: Path) -> dict[str, object]:
         return {}
     try:
         value = json.loads(sidecar.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        msg = f"sidecar {sidecar.name} is not JSON: {error}"
+    except (ValueError, RecursionError, OSError) as error:
+        # ValueError covers JSON, encoding and numbers of absurd length; RecursionError absurd nesting
+        msg = f"sidecar {sidecar.name} is not readable JSON: {error}"
         raise HeaderError(msg) from None
     if not isinstance(value, dict):
         msg = f"sidecar {sidecar.name} holds a {type(value).__name__} where a JSON object is expected"

@@ -155,8 +155,8 @@ class LesionMask:
         return self.voxel_count * self.grid.voxel_volume_ml
 
     def with_data(self, data: ArrayLike) -> LesionMask:
-        """Return the same mask with other voxels on the same grid."""
-        return replace(self, data=np.asarray(data, dtype=np.bool_))
+        """Return a mask of the same image with other voxels; what was known about the old ones is dropped."""
+        return replace(self, data=np.asarray(data, dtype=np.bool_), evidence={}, parts={})
 
 
 def require_same_grid(

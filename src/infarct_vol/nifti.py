@@ -8,7 +8,7 @@ files without an error.
 from __future__ import annotations
 
 import hashlib
-import io
+import math
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +18,17 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.errors import DamagedFileError, HeaderError
+from infarct_vol.errors import DamagedFileError, HeaderError, ScanRefusedError
 from infarct_vol.files import gzip_bytes, read_sidecar, write_bytes
 from infarct_vol.geometry import Grid
+from infarct_vol.headers import LONGEST_HEADER_BYTES, MAX_VOXELS, Header, read_header, settled_grid
 from infarct_vol.images import Identity, LesionMask, Modality, Scan
 from infarct_vol.protocol import GeometrySettings
 
-MAX_BYTES = 2 * 1024**3
 _GZIP_MAGIC = b"\x1f\x8b"
-_MM_UNIT_CODE = 2
-_SPACE_UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}
-_INTEGER_OR_FLOAT = {2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280}
+_CHUNK_BYTES = 1024**2
+_MAX_EXTRA_BYTES = 16 * 1024**2
+"""Room for header extensions and trailing bytes beyond what a header promises."""
 
 
 # ---- reading ---------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def load_mask(
     scan = load_scan(path, identity=identity or Identity(), geometry=geometry)
     values = np.unique(scan.data)
     labels = values[values != 0]
-    if labels.size > 1 or (labels.size == 1 and (labels[0] < 0 or labels[0] != round(float(labels[0])))):
+    if labels.size > 1 or not all(_is_label(float(value)) for value in labels):
         shown = ", ".join(f"{v:g}" for v in labels[:5])
         msg = (
             f"{Path(path).name} is not a binary mask: it holds {labels.size} values besides 0 "
@@ -110,6 +110,11 @@ def load_mask(
     )
 
 
+def _is_label(value: float) -> bool:
+    # 255 stored with slope 1/255 comes back as 1 within the rounding of float32
+    return math.isfinite(value) and value > 0.5 and abs(value - round(value)) < 1e-4
+
+
 def _where(identity: Identity) -> str:
     # every message names the file itself; participant and session are added where they are known
     return str(identity) if identity.participant_id else ""
@@ -119,211 +124,114 @@ def _read(
     path: Path, *, where: str, geometry: GeometrySettings
 ) -> tuple[NDArray[np.float32], Grid, tuple[str, ...], str]:
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        msg = f"no file at {path}"
-        raise DamagedFileError(msg, where=where) from None
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise DamagedFileError(msg, where=where) from None
-    digest = hashlib.sha256(raw).hexdigest()
-    content = _decompressed(raw, path=path, where=where)
-    image, remarks = _checked_image(content, path=path, where=where)
-    affine, about_affine = _settled_affine(image, path=path, where=where, geometry=geometry)
-    try:
-        grid = Grid(image.shape[:3], affine)
-    except HeaderError as error:
+        raw = _file_bytes(path)
+        content, after_bytes = _unpacked(raw, named_gzip=path.suffix.lower() == ".gz")
+        header = read_header(content)
+        grid, about_grid = settled_grid(header, geometry=geometry)
+        data = _voxels(content, header)
+    except ScanRefusedError as error:
         msg = f"{path.name}: {error.message}"
-        raise HeaderError(msg, where=where) from None
-    data = np.asanyarray(image.dataobj).astype(np.float32, copy=False)
-    return data.reshape(image.shape), grid, (*remarks, *about_affine), digest
+        raise type(error)(msg, where=where) from None
+    extra = after_bytes + len(content) - header.offset - header.voxel_bytes
+    trailing = (f"{extra} bytes follow the last voxel, ignored",) if extra else ()
+    return data, grid, (*header.remarks, *about_grid, *trailing), hashlib.sha256(raw).hexdigest()
 
 
-def _decompressed(raw: bytes, *, path: Path, where: str) -> bytes:
-    is_gzip = raw[:2] == _GZIP_MAGIC
+def _file_bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            msg = f"no file at {path}"
+            raise DamagedFileError(msg)
+        if path.stat().st_size > 8 * MAX_VOXELS + _MAX_EXTRA_BYTES:
+            msg = (
+                f"{path.stat().st_size / 1024**3:.1f} GiB; no scan of at most {MAX_VOXELS} voxels is as large"
+            )
+            raise DamagedFileError(msg)
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, DamagedFileError):
+            raise
+        # a name with a NUL byte is a ValueError to Python
+        msg = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise DamagedFileError(msg) from None
     if not raw:
-        msg = f"{path.name} is empty (0 bytes); copy it again from its source"
-        raise DamagedFileError(msg, where=where)
-    if is_gzip != (path.suffix == ".gz"):
+        msg = "empty (0 bytes); copy it again from its source"
+        raise DamagedFileError(msg)
+    return raw
+
+
+def _unpacked(raw: bytes, *, named_gzip: bool) -> tuple[bytes | bytearray, int]:
+    """Return the file without its gzip wrapping, and the number of bytes after the wrapping's end."""
+    is_gzip = raw[:2] == _GZIP_MAGIC
+    if is_gzip != named_gzip:
         found = "gzip data" if is_gzip else "no gzip data"
-        msg = f"{path.name} holds {found}, which its name denies; rename or compress it as it is"
-        raise DamagedFileError(msg, where=where)
+        msg = f"holds {found}, which its name denies; rename or compress it as it is"
+        raise DamagedFileError(msg)
     if not is_gzip:
-        return raw
+        return raw, 0
     try:
-        return _gunzip(raw, path=path, where=where)
+        return _gunzip(raw)
     except zlib.error as error:
-        msg = f"{path.name} is damaged: {error}; copy it again from its source"
-        raise DamagedFileError(msg, where=where) from None
+        msg = f"the gzip stream is damaged ({error}); copy it again from its source"
+        raise DamagedFileError(msg) from None
 
 
-def _gunzip(raw: bytes, *, path: Path, where: str) -> bytes:
-    """Unpack every member of a gzip file to its trailer, where CRC and length are compared."""
-    pieces, room = [], MAX_BYTES
-    rest = raw
-    while rest[:2] == _GZIP_MAGIC:
+def _gunzip(raw: bytes) -> tuple[bytearray, int]:
+    """Unpack every member to its trailer, where zlib compares CRC and length."""
+    content, position = bytearray(), 0
+    while raw[position : position + 2] == _GZIP_MAGIC:
         engine = zlib.decompressobj(wbits=31)
-        pieces.append(engine.decompress(rest, room))
-        room -= len(pieces[-1])
-        if engine.unconsumed_tail or room <= 0:
-            msg = f"{path.name} unpacks to more than {MAX_BYTES // 1024**2} MiB; no scan is that large"
-            raise DamagedFileError(msg, where=where)
-        if not engine.eof:
-            msg = f"{path.name} is truncated: its gzip stream has no end; copy it again from its source"
-            raise DamagedFileError(msg, where=where)
-        rest = engine.unused_data
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        while not engine.eof:
+            limit = _unpacked_limit(content)
+            if len(content) > limit:
+                read_header(content[:LONGEST_HEADER_BYTES])  # says so itself if it is at fault
+                msg = f"unpacks to more than {limit} bytes, far more than its header promises"
+                raise DamagedFileError(msg)
+            piece = raw[position : position + _CHUNK_BYTES]
+            produced = engine.decompress(piece, _CHUNK_BYTES)
+            if not piece and not produced and not engine.eof:
+                msg = "truncated: the gzip stream has no end; copy it again from its source"
+                raise DamagedFileError(msg)
+            content += produced
+            position += len(piece) - len(engine.unconsumed_tail) - len(engine.unused_data)
+    return content, len(raw) - position
 
 
-def _checked_image(content: bytes, *, path: Path, where: str) -> tuple[Any, tuple[str, ...]]:
-    """Return a nibabel image whose header agrees with the bytes, and remarks."""
-    if content[128:132] == b"DICM":
-        msg = f"{path.name} is a DICOM file; convert the series to NIfTI first"
-        raise DamagedFileError(msg, where=where)
-    kind = nib.Nifti2Image if content[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else nib.Nifti1Image
+def _unpacked_limit(content: bytearray) -> int:
+    """Return how many bytes may be unpacked, going by the header once it is there.
+
+    A header that cannot be read is refused later, after the stream's own CRC had its say.
+    """
+    if len(content) < LONGEST_HEADER_BYTES:
+        return _MAX_EXTRA_BYTES
     try:
-        image = kind.from_bytes(content)
-        header = image.header
-        datatype, bits = int(header["datatype"]), int(header["bitpix"])
-    except Exception as error:  # noqa: BLE001 - nibabel raises many kinds on a hostile header
-        msg = f"{path.name} is not a readable NIfTI file: {error}"
-        raise DamagedFileError(msg, where=where) from None
-    if datatype not in _INTEGER_OR_FLOAT:
-        found = header.get_value_label("datatype")
-        msg = f"{path.name} has data type {found}; expected integer or real intensities"
-        raise HeaderError(msg, where=where)
-    if bits != 8 * header.get_data_dtype().itemsize:
-        msg = f"{path.name}: bitpix {bits} contradicts data type {header.get_value_label('datatype')}"
-        raise HeaderError(msg, where=where)
-    _require_voxels(image, content, path=path, where=where)
-    return image, _header_remarks(image, content, path=path, where=where)
+        header = read_header(content[:LONGEST_HEADER_BYTES])
+    except ScanRefusedError:
+        return _MAX_EXTRA_BYTES
+    return header.offset + header.voxel_bytes + _MAX_EXTRA_BYTES
 
 
-def _require_voxels(image: Any, content: bytes, *, path: Path, where: str) -> None:
-    shape = image.shape
-    squeezed = shape[:3] + tuple(n for n in shape[3:] if n != 1)
-    if len(shape) < 3 or len(squeezed) > 4 or min(shape, default=0) < 1:
-        msg = f"{path.name} has dimensions {shape}; expected three, or four for a series"
-        raise HeaderError(msg, where=where)
-    needed = int(np.prod(shape, dtype=object)) * image.get_data_dtype().itemsize
-    held = len(content) - int(image.dataobj.offset)
-    if needed > MAX_BYTES:
-        msg = (
-            f"{path.name} claims {needed / 1024**3:.0f} GiB of voxels (shape {shape}); no scan is that large"
-        )
-        raise HeaderError(msg, where=where)
-    if held < needed:
-        msg = f"{path.name} is truncated: its header promises {needed} bytes of voxels, the file holds {held}"
-        raise DamagedFileError(msg, where=where)
-    if len(squeezed) != len(shape):
-        # a 4-D file of one volume is a 3-D image with a spare axis
-        image._dataobj = np.asanyarray(image.dataobj).reshape(squeezed)
-
-
-def _header_remarks(image: Any, content: bytes, *, path: Path, where: str) -> tuple[str, ...]:
-    header = image.header
-    remarks = []
-    slope, intercept = _stored_scale(image, content)
-    if not np.isfinite(slope) or not np.isfinite(intercept):
-        msg = f"{path.name}: scl_slope {slope} and scl_inter {intercept} are not numbers; repair the header"
-        raise HeaderError(msg, where=where)
-    if slope == 0:
-        remarks.append("scl_slope is 0, read as 1")
-    unit = int(header["xyzt_units"]) & 7
-    if unit not in (0, _MM_UNIT_CODE):
-        msg = f"{path.name} states lengths in {_SPACE_UNITS.get(unit, unit)}; expected mm. Repair xyzt_units"
-        raise HeaderError(msg, where=where)
-    if unit == 0:
-        remarks.append("unit of length not stated, read as mm")
-    return tuple(remarks)
-
-
-def _stored_scale(image: Any, content: bytes) -> tuple[float, float]:
-    """Return scl_slope and scl_inter as they stand in the file; nibabel blanks them after loading."""
-    header = type(image.header).from_fileobj(io.BytesIO(content), check=False)
-    return float(header["scl_slope"]), float(header["scl_inter"])
-
-
-def _settled_affine(
-    image: Any, *, path: Path, where: str, geometry: GeometrySettings
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return the one affine the header states, or refuse."""
-    header = image.header
-    pixdim = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    if not np.isfinite(pixdim).all() or (pixdim <= 0).any():
-        msg = f"{path.name}: pixdim {pixdim.tolist()} are not three positive lengths; repair the header"
-        raise HeaderError(msg, where=where)
-    forms = {}
-    for name, getter in (("sform", image.get_sform), ("qform", image.get_qform)):
-        try:
-            affine, code = getter(coded=True)
-        except (ValueError, np.linalg.LinAlgError) as error:
-            msg = f"{path.name}: {name} cannot be interpreted: {error}"
-            raise HeaderError(msg, where=where) from None
-        if code > 0:
-            forms[name] = np.asarray(affine, dtype=np.float64)
-    if not forms:
-        msg = f"{path.name}: sform and qform codes are both 0, so left and right are unknown; export it again"
-        raise HeaderError(msg, where=where)
-    remarks: tuple[str, ...] = ()
-    if geometry.trust in forms:
-        affine = forms[geometry.trust]
-        remarks = (f"{geometry.trust} used as the protocol states",) if len(forms) == 2 else ()
-    else:
-        affine = _agreed(forms, image.shape[:3], path=path, where=where, geometry=geometry)
-    _require_sound(affine, pixdim, path=path, where=where, geometry=geometry)
-    return affine, remarks
-
-
-def _agreed(
-    forms: dict[str, NDArray[np.float64]],
-    shape: tuple[int, ...],
-    *,
-    path: Path,
-    where: str,
-    geometry: GeometrySettings,
-) -> NDArray[np.float64]:
-    affine = next(iter(forms.values()))
-    if len(forms) == 1:
-        return affine
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij"), dtype=float).reshape(
-        4, -1
-    )
-    apart_mm = float(np.linalg.norm(((forms["sform"] - forms["qform"]) @ corners)[:3], axis=0).max())
-    if not apart_mm <= geometry.tolerance_mm:
-        msg = (
-            f"{path.name}: sform and qform place the same voxel {apart_mm:.2f} mm apart (at most "
-            f"{geometry.tolerance_mm:g} allowed); repair the header, or state [geometry] trust = 'sform' "
-            "or 'qform' in the protocol"
-        )
-        raise HeaderError(msg, where=where)
-    return affine
-
-
-def _require_sound(
-    affine: NDArray[np.float64],
-    pixdim: NDArray[np.float64],
-    *,
-    path: Path,
-    where: str,
-    geometry: GeometrySettings,
-) -> None:
-    columns = affine[:3, :3]
-    spacing = np.linalg.norm(columns, axis=0)
-    if not np.isfinite(affine).all() or (spacing < 1e-6).any():
-        msg = f"{path.name}: the affine is singular or not finite; repair the header"
-        raise HeaderError(msg, where=where)
-    if (np.abs(spacing - pixdim) > 0.01 * pixdim).any():
-        msg = (
-            f"{path.name}: the affine says voxels of {np.round(spacing, 4).tolist()} mm, pixdim says "
-            f"{np.round(pixdim, 4).tolist()} mm; repair the header"
-        )
-        raise HeaderError(msg, where=where)
-    cosines = np.abs((columns / spacing).T @ (columns / spacing) - np.eye(3)).max()
-    shear = float(np.degrees(np.arcsin(min(1.0, cosines))))
-    if shear > geometry.max_shear_degrees:
-        msg = f"{path.name}: axes are sheared by {shear:.2f} degrees; resample the scan to a rectangular grid"
-        raise HeaderError(msg, where=where)
+def _voxels(content: bytes | bytearray, header: Header) -> NDArray[np.float32]:
+    """Return scaled intensities in C order."""
+    held = max(0, len(content) - header.offset)
+    if held < header.voxel_bytes:
+        msg = f"truncated: the header promises {header.voxel_bytes} bytes of voxels, the file holds {held}"
+        raise DamagedFileError(msg)
+    count = math.prod(header.shape)
+    stored = np.frombuffer(content, dtype=header.dtype, count=count, offset=header.offset)
+    stored = stored.reshape(header.shape, order="F")
+    try:
+        # one plane at a time keeps the float64 product small
+        with np.errstate(over="raise", invalid="ignore"):
+            if header.slope == 1 and header.intercept == 0:
+                return np.array(stored, dtype=np.float32, order="C")
+            data = np.empty(header.shape, dtype=np.float32)
+            for k in range(header.shape[2]):
+                data[:, :, k] = stored[:, :, k].astype(np.float64) * header.slope + header.intercept
+    except FloatingPointError:
+        msg = "intensities exceed the range of float32; check scl_slope and the stored values"
+        raise HeaderError(msg) from None
+    return data
 
 
 # ---- writing ---------------------------------------------------------------------------------------------
@@ -365,22 +273,36 @@ def save_array(
         If the stored numbers do not fit an integer ``dtype``.
     """
     target = np.dtype(dtype)
+    stored = _stored_numbers(data, target, slope=slope, intercept=intercept, name=path.name)
+    image = nib.Nifti1Image(stored, np.array(grid.affine))
+    image.header.set_data_dtype(target)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(grid.affine, code=1)
+    image.set_qform(grid.affine, code=1)
+    if np.abs(image.get_qform() - grid.affine).max() > 1e-4:
+        # a quaternion cannot hold shear; two forms that differ are refused by careful readers
+        image.set_qform(None, code=0)
+    content = bytearray(image.to_bytes())
+    if slope != 1.0 or intercept != 0.0:
+        # nibabel writes no scale factors for integer arrays given as such; scl_slope is at byte 112
+        content[112:120] = np.array([slope, intercept], dtype="<f4").tobytes()
+    write_bytes(gzip_bytes(bytes(content)) if path.suffix == ".gz" else bytes(content), path)
+
+
+def _stored_numbers(
+    data: NDArray[Any], target: np.dtype[Any], *, slope: float, intercept: float, name: str
+) -> NDArray[Any]:
+    if not math.isfinite(intercept) or not math.isfinite(slope) or slope <= 0:
+        msg = f"slope {slope} and intercept {intercept} cannot scale {name}; expected a positive slope"
+        raise ValueError(msg)
     stored: NDArray[Any] = np.asarray(data)
     if slope != 1.0 or intercept != 0.0:
         stored = (stored - np.float32(intercept)) / np.float32(slope)
     if target.kind in "iu" and stored.dtype != target:
         stored = np.rint(stored)
         limits = np.iinfo(target)
-        if stored.size and (stored.min() < limits.min or stored.max() > limits.max):
-            msg = f"intensities {stored.min():g} to {stored.max():g} do not fit {target} in {path.name}"
+        # written so that NaN does not fit either
+        if stored.size and not (limits.min <= stored.min() and stored.max() <= limits.max):
+            msg = f"intensities {stored.min():g} to {stored.max():g} do not fit {target} in {name}"
             raise ValueError(msg)
-    image = nib.Nifti1Image(stored.astype(target, copy=False), np.array(grid.affine))
-    image.header.set_data_dtype(target)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(grid.affine, code=1)
-    image.set_qform(grid.affine, code=1)
-    content = bytearray(image.to_bytes())
-    if slope != 1.0 or intercept != 0.0:
-        # nibabel writes no scale factors for integer arrays given as such; scl_slope is at byte 112
-        content[112:120] = np.array([slope, intercept], dtype="<f4").tobytes()
-    write_bytes(gzip_bytes(bytes(content)) if path.suffix == ".gz" else bytes(content), path)
+    return stored.astype(target, copy=False)

@@ -38,6 +38,7 @@ from infarct_vol.visit_log import NotMeasurableError, VisitLog
 from infarct_vol.visits import assign_visits
 
 BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
+PARTS: tuple[tuple[Parameter, str], ...] = (("cavity", "cavity"), ("new_lesion", "newlesion"))
 FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
 
 
@@ -266,7 +267,7 @@ def measure_parts(log: VisitLog, mask: LesionMask) -> None:
     log.measured(
         mask, "infarct", "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct"
     )
-    for parameter, desc in (("cavity", "cavity"), ("new_lesion", "newlesion")):
+    for parameter, desc in PARTS:
         part = mask.parts.get(parameter)
         if part is None:
             log.not_measured(parameter, reason=f"the method '{mask.method}' does not tell {parameter} apart")

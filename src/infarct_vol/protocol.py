@@ -78,9 +78,10 @@ class GeometrySettings(Section):
         "one, remarked",
     )
     tolerance_mm: float = Field(
-        0.1,
+        0.5,
         gt=0,
-        description="mm; largest distance of any voxel between sform and qform that counts as agreement",
+        description="mm; largest distance of any voxel between sform and qform that counts as agreement "
+        "(a qform is stored in single precision: 0.2 mm arises by itself)",
     )
     max_shear_degrees: float = Field(
         0.5, ge=0, description="degrees; axes further than this from perpendicular are refused as sheared"
@@ -166,6 +167,9 @@ def load_protocol(path: Path | None) -> Protocol:
     except FileNotFoundError:
         msg = f"no protocol file at {path}; write the default with 'infarct-vol protocol init {path.name}'"
         raise ProtocolError(msg) from None
+    except OSError as error:
+        msg = f"protocol {path} cannot be read: {error.strerror}"
+        raise ProtocolError(msg) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is not a TOML file: {error}"
         raise ProtocolError(msg) from None
@@ -194,5 +198,6 @@ def _toml_lines(section: Section, *, prefix: str) -> Iterator[str]:
 def _toml_value(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    # JSON strings, numbers and booleans are valid TOML
-    return json.dumps(value)
+    # JSON numbers, booleans and strings are valid TOML, but for characters written as surrogate pairs
+    # and for the unescaped DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

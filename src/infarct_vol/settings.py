@@ -12,17 +12,61 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A frozen section of the protocol: unknown keys are refused."""
+    """A frozen section of the protocol: unknown keys and numbers that are not finite are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BrainSettings(Section):
     """Brain extraction."""
 
+    working_mm: float = Field(
+        2.5,
+        ge=1,
+        le=4,
+        description="mm; spacing the brain is looked for at (thin enough for sulci, fast on 1 mm scans)",
+    )
+    margin_mm: float = Field(
+        0.0,
+        ge=-5,
+        le=5,
+        description="mm; moves the brain's surface outward (positive) or inward before it is brought to the "
+        "native voxels",
+    )
+    minimum_ml: float = Field(
+        50.0, gt=0, description="mL; a smaller brain is refused (a single 5 mm slice holds about 75 mL)"
+    )
+    maximum_ml: float = Field(
+        2500.0, gt=0, description="mL; a larger brain is refused: the mask would hold more than brain"
+    )
+
 
 class RegistrationSettings(Section):
     """Rigid registration of follow-up scans to baseline, and the gate a registration must pass."""
+
+    levels_mm: tuple[float, ...] = Field(
+        (8.0, 4.0, 2.0, 1.0),
+        description="mm; spacing of the copies compared, coarse to fine; 8 and 4 must be there (own trials: "
+        "1 mm halves the error of 2 mm on 3-D scans)",
+    )
+    knots: int = Field(
+        48, ge=8, le=256, description="intensity knots of the expected partner intensity (own trials)"
+    )
+    points_coarse: int = Field(
+        4000, ge=1000, description="points compared per scan at 8 mm and above (own trials)"
+    )
+    points_fine: int = Field(
+        50000, ge=5000, description="points compared per scan at finer levels (own trials)"
+    )
+    start_angle_degrees: float = Field(
+        30.0,
+        ge=0,
+        le=60,
+        description="degrees; rotations of 0 and plus or minus this about every axis are tried first",
+    )
+    start_shift_mm: float = Field(
+        25.0, ge=0, description="mm; shifts along the body axis tried first, for scans that cover less neck"
+    )
 
 
 class AcuteSettings(Section):
@@ -38,6 +82,101 @@ class AcuteSettings(Section):
         description="mL; smaller connected components are dropped (default, to be set by the trial)",
     )
     connectivity: Literal[6, 18, 26] = Field(26, description="voxel neighbourhood of a connected component")
+    csf_adc_ratio: float = Field(
+        1.6,
+        gt=1,
+        description="ADC over the brain's usual ADC (its most frequent value) from which a voxel is CSF, never "
+        "infarct (about 1250e-6 mm2/s: CSF is near 3000, parenchyma 700-900)",
+    )
+    reference_mm: tuple[float, ...] = Field(
+        (48.0, 24.0, 12.0),
+        min_length=1,
+        description="mm; SD of the Gaussian neighbourhoods a voxel is compared with, coarse to fine, one pass "
+        "each; the lesion found in a pass leaves the reference of the next (own trials)",
+    )
+    smoothing_mm: float = Field(
+        1.2, ge=0, description="mm; SD of the smoothing inside tissue before comparison (own trials)"
+    )
+    adc_ratios: tuple[float, ...] = Field(
+        (0.5, 0.65, 0.8),
+        min_length=1,
+        description="ADC of infarct over normal ADC that are looked for (acute infarcts: about 0.45-0.88)",
+    )
+    t2_effects: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5),
+        min_length=1,
+        description="natural log of the T2 effect on infarct DWI that are looked for (about 0-0.7)",
+    )
+    shine_through_share: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="share of normal tissue expected to be T2 shine-through: DWI bright, ADC not low "
+        "(own trials)",
+    )
+    tail_freedom: float = Field(
+        5.0, gt=0, description="degrees of freedom of the Student-t spread of normal tissue (own trials)"
+    )
+    mirror_reach_mm: float = Field(
+        4.0, ge=0, description="mm; how inexact the mirrored hemisphere may be (own trials)"
+    )
+    mirror_support: float = Field(
+        4.0, ge=0, description="natural log; most evidence that asymmetry to the mirrored hemisphere may add"
+    )
+    mirror_veto: float = Field(
+        2.0,
+        ge=0,
+        description="natural log; most evidence that a bright mirror image may take away: a bilateral infarct "
+        "with strong evidence of its own survives",
+    )
+    grow_evidence: float = Field(
+        0.5,
+        description="natural log of the likelihood ratio a voxel needs to belong to a candidate (own trials)",
+    )
+    seed_evidence: float = Field(
+        5.0, description="natural log; a candidate needs a voxel of at least this (own trials)"
+    )
+    component_evidence: float = Field(
+        7.5,
+        description="natural log; peak a component needs to be kept (healthy scans peak at 7; own trials)",
+    )
+    component_brightness: float = Field(
+        0.2,
+        ge=0,
+        description="mean log DWI over its surroundings a component needs: 0.2 is 22 percent brighter, about "
+        "what a reader sees (own trials)",
+    )
+    level_mm: float = Field(
+        6.0, gt=0, description="mm; SD of the neighbourhood the lesion's own level is taken from (own trials)"
+    )
+    growth_mm: float = Field(
+        6.0, ge=0, description="mm; farthest the mask may reach from a voxel with seed_evidence (own trials)"
+    )
+    boundary_fraction: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="share of the local lesion contrast at the boundary; a half keeps the volume unbiased under "
+        "partial volume",
+    )
+    boundary_margin: float = Field(
+        0.15,
+        ge=0,
+        lt=0.5,
+        description="boundary_fraction plus and minus this gives volume_ml_low and volume_ml_high",
+    )
+    rapid_adc_um2_per_s: float = Field(
+        620.0,
+        gt=0,
+        description="1e-6 mm2/s; 'rapid_like' calls ADC up to this infarct (Purushotham 2015 Int J Stroke 10:348)",
+    )
+    rapid_dwi_z: float = Field(
+        1.5, description="SD above the brain's median DWI that 'rapid_like' asks for beside the low ADC"
+    )
+    rapid_minimum_ml: float = Field(
+        0.2, ge=0, description="mL; 'rapid_like' drops smaller clusters before closing (own trials)"
+    )
+    rapid_closing_mm: float = Field(2.0, ge=0, description="mm; 'rapid_like' closes gaps of twice this")
 
 
 class FollowUpSettings(Section):
@@ -46,7 +185,46 @@ class FollowUpSettings(Section):
     region_mm: float = Field(
         10.0,
         gt=0,
-        description="mm; the follow-up infarct is looked for in the baseline lesion grown by this much",
+        description="mm; the follow-up infarct is looked for in the baseline lesion grown by this much; bright "
+        "lesion beyond is reported apart as new",
+    )
+    mask_tolerance_mm: float = Field(
+        2.0,
+        ge=0,
+        description="mm; how far the edge of the baseline mask may be off. Within it the baseline FLAIR is not "
+        "taken as healthy tissue (a DWI mask brought over is inexact by about one voxel)",
+    )
+    baseline_growth_mm: float = Field(
+        5.0,
+        ge=0,
+        description="mm; on the baseline FLAIR the infarct is looked for in the DWI lesion grown by this much "
+        "(vasogenic oedema and distortion of the DWI)",
+    )
+    local_sigma_mm: float = Field(
+        14.0, gt=0, description="mm; width of the local average that evens out coil shading between visits"
+    )
+    seed_z: float = Field(
+        3.0, gt=0, description="standard deviations of unchanged brain by which a sure lesion voxel differs"
+    )
+    minimum_contrast: float = Field(
+        0.12,
+        gt=0,
+        lt=1,
+        description="fraction of the brain tissue's FLAIR level by which gliosis must be brighter than the "
+        "expected healthy tissue",
+    )
+    boundary_fraction: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="where the edge lies between healthy (0) and lesion (1) intensity; 0.5 keeps the volume "
+        "unbiased under partial volume",
+    )
+    boundary_uncertainty: float = Field(
+        0.2,
+        ge=0,
+        lt=0.5,
+        description="the low and high volumes move the edge by this fraction of the contrast to either side",
     )
     minimum_lesion_ml: float = Field(
         0.05,

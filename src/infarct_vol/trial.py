@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from infarct_vol.batch import ExecutorName, output_lock, run_batch
 from infarct_vol.derivatives import write_dataset_description, write_protocol
 from infarct_vol.errors import InfarctVolError, StudyError
@@ -18,7 +16,7 @@ from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.qa import figure_paths, render_participant, write_report
 from infarct_vol.records import ParticipantRecord, VisitRecord
 from infarct_vol.study import Study, open_study
-from infarct_vol.tables import TablePaths, write_tables
+from infarct_vol.tables import TablePaths, measured_against_truth, read_tables, write_tables
 
 State = Literal["done", "kept", "failed"]
 Progress = Callable[[str, State, int], None]
@@ -72,7 +70,7 @@ def run_study(
     scheduler: str | None = None,
     randomization: Path | None = None,
     masks: Path | None = None,
-    truth: pd.DataFrame | None = None,
+    truth: Path | None = None,
     on_progress: Progress | None = None,
 ) -> RunSummary:
     """Measure a study and write masks, transforms, tables, figures and the report below ``out``.
@@ -97,7 +95,7 @@ def run_study(
     masks
         Folder of masks made elsewhere, used instead of segmenting.
     truth
-        Table of true volumes of a simulated trial, shown beside the measured ones in the report.
+        ``truth.csv`` of a simulated trial: measured and true volumes stand side by side in the report.
     on_progress
         Called as each participant ends.
 
@@ -126,8 +124,15 @@ def run_study(
             if on_progress is not None:
                 on_progress(record.participant_id, "failed" if done.error else "done", len(record.visits))
         records = load_records(out)
-        tables = write_tables(records, out, protocol=protocol, randomization=randomization)
-        report = write_report(out, records=records, protocol=protocol, truth=truth)
+        tables = write_tables(
+            records,
+            out,
+            protocol=protocol,
+            randomization=randomization,
+            known_participants=[p.participant_id for p in study.participants],
+        )
+        compared = measured_against_truth(read_tables(out).volumes, truth) if truth else None
+        report = write_report(out, records=records, protocol=protocol, truth=compared)
     return RunSummary(out, tables, report, records, redone=len(todo), kept=kept)
 
 

@@ -86,7 +86,7 @@ class VisitLog:
         try:
             yield
         except InfarctVolError as error:
-            status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
+            status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
             for parameter in parameters:
                 if parameter not in self._outcomes:
                     self._outcomes[parameter] = _Outcome(status, reason=str(error))

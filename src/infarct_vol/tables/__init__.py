@@ -1,1 +1,18 @@
-"""TBD."""
+"""Tables of a run: volumes, change from baseline, summary, and their data dictionary."""
+
+from infarct_vol.tables.randomization import read_randomization
+from infarct_vol.tables.read import Tables, read_tables
+from infarct_vol.tables.summary import SummaryRow, summary_rows
+from infarct_vol.tables.truth import measured_against_truth
+from infarct_vol.tables.write import TablePaths, write_tables
+
+__all__ = [
+    "SummaryRow",
+    "TablePaths",
+    "Tables",
+    "measured_against_truth",
+    "read_randomization",
+    "read_tables",
+    "summary_rows",
+    "write_tables",
+]

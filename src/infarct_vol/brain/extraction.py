@@ -1,0 +1,277 @@
+"""Brain masks of DWI, b0, FLAIR, T1w and T2w scans, with or without skull.
+
+The brain is the largest body of tissue-bright voxels that survives an erosion: skull and CSF are dark on
+DWI and FLAIR, and scalp, marrow, optic nerves and muscle are thin or hang on by thin bridges. Steps, all on
+a working grid of about 2.5 mm:
+
+1. tissue level from deep inside the head, tissue = voxels above a fraction of it;
+2. cores = tissue deeper than ``erosion_mm``; cores joined through tissue deeper than ``bridge_mm`` belong
+   together (cerebellum and cerebrum through the peduncles), all others are left out (eyes, muscle, scalp);
+3. the cores grown back within the tissue, closed over sulci and cavities;
+4. shading estimated inside that first brain and removed, steps 1-3 again;
+5. closed and filled, so that ventricles, cavities and sulci are inside; brought to the native voxels.
+
+A scan that comes without skull is recognised by constant background touching the brain's surface; there
+everything that is not background is brain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from infarct_vol.brain.morphology import (
+    Mask,
+    Volume,
+    closed,
+    depth_in,
+    distance_to,
+    largest_component,
+    smoothed,
+)
+from infarct_vol.brain.symmetry import mirror_is_in, mirror_plane
+from infarct_vol.brain.working_grid import WorkingGrid
+from infarct_vol.errors import BrainMaskError
+from infarct_vol.images import BrainMask, Scan
+from infarct_vol.settings import BrainSettings
+
+METHOD = "morphological-1"
+_DEEP_MM = 20.0
+_REGROWTH_SLACK_MM = 2.5
+_CLOSING_MM = 12.0
+_CAVITY_REACH_MM = 25.0
+_ASYMMETRY_MM = 4.0
+_SHADING_SIGMA_MM = 25.0
+_SHADING_CEILING = 1.5
+_SMALLEST_CORE_ML = 3.0
+_STRIPPED_GAP_MM = 5.0
+_STRIPPED_BACKGROUND_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class _Contrast:
+    """How tissue shows on one kind of image, as fractions of the typical tissue intensity."""
+
+    floor: float
+    ceiling: float
+    erosion_mm: float
+    bridge_mm: float
+    margin_mm: float
+
+
+# Set by measurement on real and simulated scans. Fat and marrow are brighter than brain on T1w alone; on
+# DWI nothing but brain is bright, so thinner bridges may be trusted there.
+_CONTRASTS = {
+    "dwi": _Contrast(floor=0.5, ceiling=np.inf, erosion_mm=5.0, bridge_mm=3.0, margin_mm=1.0),
+    "b0": _Contrast(floor=0.4, ceiling=1.7, erosion_mm=6.0, bridge_mm=4.0, margin_mm=0.0),
+    "t2w": _Contrast(floor=0.4, ceiling=1.7, erosion_mm=6.0, bridge_mm=4.0, margin_mm=0.0),
+    "flair": _Contrast(floor=0.55, ceiling=np.inf, erosion_mm=6.0, bridge_mm=4.0, margin_mm=0.5),
+    "t1w": _Contrast(floor=0.5, ceiling=1.5, erosion_mm=6.0, bridge_mm=4.5, margin_mm=0.0),
+}
+
+
+def brain_mask(scan: Scan, *, settings: BrainSettings | None = None) -> BrainMask:
+    """Find the brain in a scan.
+
+    Ventricles, sulci and dark cavities are inside, and so are bright infarcts at the edge; eyes, scalp,
+    skull and neck are outside. The same anatomy gives the same mask in whatever order its voxels are
+    stored; gain and offset of the intensities do not matter.
+
+    Parameters
+    ----------
+    scan
+        A DWI (trace), b0, FLAIR, T1w or T2w image. An image of unknown kind is treated as FLAIR, remarked.
+    settings
+        Working resolution and limits of plausibility.
+
+    Returns
+    -------
+    BrainMask
+        (I, J, K) bool on the scan's grid.
+
+    Raises
+    ------
+    BrainMaskError
+        If the image is an ADC map, is constant, or what was found is too small or large for a brain.
+    """
+    settings = settings or BrainSettings()
+    contrast, remarks = _contrast_of(scan)
+    native, about_data = _finite(scan)
+    working = WorkingGrid.of(scan.grid, target_mm=settings.working_mm)
+    ordered = working.ordered(native)
+    brain = _extract(working.reduced(ordered), contrast, working.spacing_mm, scan=scan)
+    foreground = _foreground(ordered)
+    if foreground is not None and _reaches_background(brain, foreground, working):
+        found, method = foreground, f"{METHOD}, skull-stripped input"
+    else:
+        found, method = _to_native(brain, working, margin_mm=contrast.margin_mm + settings.margin_mm), METHOD
+    mask = BrainMask(working.restored(found), scan.grid, method, (*remarks, *about_data))
+    _require_plausible(mask, scan, settings)
+    return mask
+
+
+def _contrast_of(scan: Scan) -> tuple[_Contrast, tuple[str, ...]]:
+    if scan.modality == "adc":
+        msg = "a brain mask is not made from an ADC map; give the DWI or b0 image it was computed from"
+        raise BrainMaskError(msg, where=str(scan.identity))
+    if scan.modality == "unknown":
+        return _CONTRASTS["flair"], ("kind of image not stated: brain mask made as for FLAIR",)
+    return _CONTRASTS[scan.modality], ()
+
+
+def _finite(scan: Scan) -> tuple[Volume, tuple[str, ...]]:
+    bad = int(scan.data.size - np.count_nonzero(np.isfinite(scan.data)))
+    if not bad:
+        return scan.data, ()
+    data = np.nan_to_num(scan.data, nan=0.0, posinf=0.0, neginf=0.0)
+    return data, (f"{bad} voxels that are not finite were taken as background for the brain mask",)
+
+
+# ---- the brain on the working grid -----------------------------------------------------------------------
+
+
+def _extract(volume: Volume, contrast: _Contrast, spacing_mm: NDArray[np.float64], *, scan: Scan) -> Mask:
+    """Return the filled brain on the working grid."""
+    volume = volume - np.float32(np.percentile(volume, 0.5))
+    threshold = _foreground_threshold(volume, scan)
+    head = largest_component(ndimage.binary_opening(volume > threshold))
+    if not head.any():
+        msg = "no head found: no connected body of bright voxels; check that the image is a brain scan"
+        raise BrainMaskError(msg, where=str(scan.identity))
+    box = ndimage.find_objects(head.view(np.int8))[0]
+    inside = volume[box]
+    relative = inside / _tissue_level(inside, head[box], threshold, spacing_mm)
+    first = _grown(relative, contrast, spacing_mm, scan=scan)
+    flat = _without_shading(relative, first, contrast, spacing_mm)
+    grown = _grown(flat, contrast, spacing_mm, scan=scan)
+    body = _filled(grown, spacing_mm)
+    cavity = _open_cavities(flat < contrast.floor, body, spacing_mm)
+    brain = np.zeros(volume.shape, dtype=bool)
+    brain[box] = _filled(body | cavity, spacing_mm) if cavity.any() else body
+    return brain
+
+
+def _foreground_threshold(volume: Volume, scan: Scan) -> float:
+    # square roots even out the long bright tail of fat, eyes and large infarcts before Otsu's split
+    roots = np.sqrt(volume[volume > 0])
+    if roots.size == 0 or roots.min() == roots.max():
+        msg = "the image is constant: there is no brain in it; export it again"
+        raise BrainMaskError(msg, where=str(scan.identity))
+    return float(threshold_otsu(roots)) ** 2
+
+
+def _tissue_level(volume: Volume, head: Mask, threshold: float, spacing_mm: NDArray[np.float64]) -> float:
+    """Return the median intensity of bright voxels deep inside the head, where most are brain."""
+    depth = depth_in(ndimage.binary_fill_holes(head), spacing_mm=spacing_mm)
+    deep = depth > min(_DEEP_MM, 0.6 * float(depth.max()))
+    return float(np.median(volume[deep & (volume > threshold)]))
+
+
+def _grown(relative: Volume, contrast: _Contrast, spacing_mm: NDArray[np.float64], *, scan: Scan) -> Mask:
+    """Return the brain's tissue voxels, given intensities relative to the tissue level."""
+    tissue = (relative > contrast.floor) & (relative < contrast.ceiling)
+    core = _joined_cores(depth_in(tissue, spacing_mm=spacing_mm), contrast, spacing_mm)
+    if not core.any():
+        msg = (
+            f"no brain found: no tissue is thicker than {2 * contrast.erosion_mm:g} mm; "
+            "check the image's modality, or give a brain mask"
+        )
+        raise BrainMaskError(msg, where=str(scan.identity))
+    reach = contrast.erosion_mm + _REGROWTH_SLACK_MM
+    grown = tissue & (distance_to(core, spacing_mm=spacing_mm) <= reach)
+    return largest_component(grown)
+
+
+def _filled(brain: Mask, spacing_mm: NDArray[np.float64]) -> Mask:
+    """Return the brain with sulci closed and ventricles filled."""
+    return np.asarray(ndimage.binary_fill_holes(closed(brain, _CLOSING_MM, spacing_mm=spacing_mm)))
+
+
+def _open_cavities(dark: Mask, brain: Mask, spacing_mm: NDArray[np.float64]) -> Mask:
+    """Return dark gaps in the surface too wide to close, where the other hemisphere has brain.
+
+    A cavity open to the surface is as dark as skull and CSF. That its mirror image lies well inside the
+    brain tells it from the natural hollows, which come in pairs.
+    """
+    near = distance_to(brain, spacing_mm=spacing_mm) <= _CAVITY_REACH_MM
+    inner = depth_in(brain, spacing_mm=spacing_mm) > _ASYMMETRY_MM
+    plane = mirror_plane(brain, spacing_mm=spacing_mm)
+    gap = mirror_is_in(inner, near & dark & ~brain, plane, spacing_mm=spacing_mm)
+    core = depth_in(gap, spacing_mm=spacing_mm) > _ASYMMETRY_MM
+    return gap & (distance_to(core, spacing_mm=spacing_mm) <= _ASYMMETRY_MM + _REGROWTH_SLACK_MM)
+
+
+def _joined_cores(depth: Volume, contrast: _Contrast, spacing_mm: NDArray[np.float64]) -> Mask:
+    """Return the largest core and every sizeable core joined to it through thick enough tissue."""
+    labels, count = ndimage.label(depth > contrast.erosion_mm)
+    if count == 0:
+        return np.zeros(depth.shape, dtype=bool)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    main = int(sizes.argmax())
+    bridged, _ = ndimage.label(depth > contrast.bridge_mm)
+    same = bridged == bridged.ravel()[int(np.argmax(labels.ravel() == main))]
+    joined = np.unique(labels[same])
+    smallest = _SMALLEST_CORE_ML * 1000 / float(np.prod(spacing_mm))
+    kept = [label for label in joined if label == main or (label and sizes[label] >= smallest)]
+    return np.isin(labels, kept)
+
+
+def _without_shading(
+    relative: Volume, brain: Mask, contrast: _Contrast, spacing_mm: NDArray[np.float64]
+) -> Volume:
+    """Divide by the smooth shading of the tissue inside a first brain; the median stays 1."""
+    tissue = brain & (relative > contrast.floor) & (relative < _SHADING_CEILING)
+    if not tissue.any():
+        return relative
+    logs = np.where(tissue, np.log(np.maximum(relative, 1e-3)), 0).astype(np.float32)
+    weight = smoothed(tissue.astype(np.float32), _SHADING_SIGMA_MM, spacing_mm=spacing_mm)
+    shading = smoothed(logs, _SHADING_SIGMA_MM, spacing_mm=spacing_mm)
+    shading /= np.maximum(weight, 1e-4)
+    flat = relative / np.exp(np.where(weight > 1e-3, shading, 0))
+    return np.asarray(flat / np.median(flat[tissue]), dtype=np.float32)
+
+
+# ---- skull-stripped input, and the way back to native voxels ---------------------------------------------
+
+
+def _foreground(ordered: Volume) -> Mask | None:
+    """Return what is not background, filled, if a large part of the image is one constant."""
+    corners = ordered[
+        :: max(ordered.shape[0] - 1, 1), :: max(ordered.shape[1] - 1, 1), :: max(ordered.shape[2] - 1, 1)
+    ]
+    values, counts = np.unique(corners, return_counts=True)
+    background = values[counts.argmax()]
+    different = ordered != background
+    if 1 - np.count_nonzero(different) / different.size < _STRIPPED_BACKGROUND_SHARE:
+        return None
+    return np.asarray(ndimage.binary_fill_holes(different))
+
+
+def _reaches_background(brain: Mask, foreground: Mask, working: WorkingGrid) -> bool:
+    """Tell whether half of the brain's surface lies right at the background, with no skull between."""
+    outside = working.reduced((~foreground).astype(np.float32)) > 0.5
+    surface = brain & (ndimage.uniform_filter(brain.astype(np.float32), 3, mode="nearest") < 0.999)
+    gap = distance_to(outside, spacing_mm=working.spacing_mm)[surface]
+    return bool(gap.size) and float(np.median(gap)) <= _STRIPPED_GAP_MM
+
+
+def _to_native(brain: Mask, working: WorkingGrid, *, margin_mm: float) -> Mask:
+    spacing = working.spacing_mm
+    inward = depth_in(brain, spacing_mm=spacing) - distance_to(brain, spacing_mm=spacing)
+    return working.enlarged(inward + np.float32(margin_mm)) > 0
+
+
+def _require_plausible(mask: BrainMask, scan: Scan, settings: BrainSettings) -> None:
+    volume_ml = mask.volume_ml
+    if settings.minimum_ml <= volume_ml <= settings.maximum_ml:
+        return
+    msg = (
+        f"the brain found measures {volume_ml:.0f} mL, expected {settings.minimum_ml:g} to "
+        f"{settings.maximum_ml:g} mL; check the image's modality and coverage, or give a brain mask"
+    )
+    raise BrainMaskError(msg, where=str(scan.identity))

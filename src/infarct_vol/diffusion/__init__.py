@@ -1,0 +1,18 @@
+"""Diffusion images: trace from a series, ADC from b-values, units, and what a session's files add up to."""
+
+from infarct_vol.diffusion.adc import adc_from_dwi, compare_adc
+from infarct_vol.diffusion.assembly import DiffusionSet, assemble_diffusion
+from infarct_vol.diffusion.series import DiffusionSeriesLike, SeriesImages, images_from_series
+from infarct_vol.diffusion.units import adc_factor, to_um2_per_s
+
+__all__ = [
+    "DiffusionSeriesLike",
+    "DiffusionSet",
+    "SeriesImages",
+    "adc_factor",
+    "adc_from_dwi",
+    "assemble_diffusion",
+    "compare_adc",
+    "images_from_series",
+    "to_um2_per_s",
+]

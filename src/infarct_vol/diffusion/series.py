@@ -1,0 +1,225 @@
+"""Trace image, b0 and ADC from a diffusion series with several directions and b-values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from infarct_vol.diffusion.adc import MM2_TO_UM2
+from infarct_vol.errors import DiffusionError
+from infarct_vol.geometry import Grid
+from infarct_vol.images import Identity, Scan
+
+B0_MAX = 50.0
+"""s/mm2; weightings up to this count as b0 (scanners write 0, 5 or 50 for it)."""
+TARGET_BVALUE = 1000.0
+"""s/mm2; the weighting stroke protocols use and the methods here were measured at."""
+ADC_MAX_BVALUE = 1200.0
+"""s/mm2; above this ln S is no longer linear in b, and such shells do not enter the ADC."""
+_SHELL_WIDTH = 0.05
+_ISOTROPY = 0.02
+"""Largest deviation from 1/3 of an eigenvalue of the mean outer product of the directions that is even."""
+
+
+class DiffusionSeriesLike(Protocol):
+    """What a series must bring: voxels, grid, weightings, directions and whose it is."""
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """(I, J, K, N) signal."""
+
+    @property
+    def grid(self) -> Grid:
+        """Voxel grid of every volume."""
+
+    @property
+    def bvalues(self) -> NDArray[np.float64]:
+        """(N,) b-values in s/mm2."""
+
+    @property
+    def bvectors(self) -> NDArray[np.float64] | None:
+        """(N, 3) directions, where stated."""
+
+    @property
+    def identity(self) -> Identity:
+        """Participant, session and file."""
+
+    @property
+    def sidecar(self) -> Mapping[str, object]:
+        """Fields of the JSON beside the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesImages:
+    """What a series gives: trace, b0 and ADC (1e-6 mm2/s), the trace's b-value, sentences for a reader."""
+
+    trace: Scan
+    b0: Scan | None
+    adc: Scan | None
+    bvalue: float
+    flags: tuple[str, ...]
+
+
+def images_from_series(series: DiffusionSeriesLike) -> SeriesImages:
+    """Compute trace, mean b0 and ADC of a series.
+
+    The trace is the geometric mean over the directions of the shell nearest to b 1000. Uneven directions
+    are weighted so that their mean outer product becomes a third of the identity; then the mean of the log
+    signals measures the trace of the diffusion tensor and no tract direction stands out. ADC is
+    ``ln(S0/Sb)/(b - b0)`` for two weightings and the least-squares slope of ln S for more.
+
+    Parameters
+    ----------
+    series
+        (I, J, K, N) signal with N b-values and, if known, N directions.
+
+    Returns
+    -------
+    SeriesImages
+        A trace voxel is NaN where a signal is negative, an ADC voxel where a signal is not positive.
+
+    Raises
+    ------
+    DiffusionError
+        If the b-values do not fit the volumes or hold no diffusion weighting.
+    """
+    bvalues = _checked_bvalues(series)
+    weighted = _shells(bvalues)
+    low = np.flatnonzero(bvalues <= B0_MAX)
+    chosen = min(weighted, key=lambda b: abs(b - TARGET_BVALUE))
+    weights, flags = _direction_weights(series, weighted[chosen])
+    trace = _trace(series, weighted[chosen], weights)
+    b0 = series.data[..., low].mean(axis=-1, dtype=np.float32) if low.size else None
+    points: dict[float, NDArray[np.float32]] = {chosen: trace}
+    if b0 is not None:
+        points[float(bvalues[low].mean())] = b0
+    for bvalue, volumes in weighted.items():
+        if bvalue != chosen and bvalue <= ADC_MAX_BVALUE:
+            points[bvalue] = _trace(series, volumes, _direction_weights(series, volumes)[0])
+    left_out = [b for b in weighted if b > ADC_MAX_BVALUE]
+    remark = f"ADC by {'two points' if len(points) == 2 else 'least squares'} at b = " + ", ".join(
+        f"{b:g}" for b in sorted(points)
+    )
+    if left_out:
+        remark += "; left out above the linear range: " + ", ".join(f"{b:g}" for b in left_out)
+    adc = _slope(points) if len(points) > 1 else None
+    return SeriesImages(
+        trace=_scan(
+            series, trace, "dwi", f"trace of {weighted[chosen].size} volumes at b = {chosen:g} s/mm2"
+        ),
+        b0=None if b0 is None else _scan(series, b0, "b0", f"mean of {low.size} volumes"),
+        adc=None if adc is None else _scan(series, adc, "adc", remark),
+        bvalue=chosen,
+        flags=flags,
+    )
+
+
+def _checked_bvalues(series: DiffusionSeriesLike) -> NDArray[np.float64]:
+    where = str(series.identity)
+    bvalues = np.asarray(series.bvalues, dtype=np.float64).ravel()
+    if series.data.ndim != 4 or bvalues.size != series.data.shape[3]:
+        msg = f"{bvalues.size} b-values for a series of shape {series.data.shape}; one per volume is needed"
+        raise DiffusionError(msg, where=where)
+    if not np.isfinite(bvalues).all() or (bvalues < 0).any():
+        msg = "the b-values hold negative or undefined numbers; export the .bval file again"
+        raise DiffusionError(msg, where=where)
+    highest = float(bvalues.max())
+    if highest <= B0_MAX:
+        likely = "; the values look like ms/um2, give s/mm2" if 0.5 <= highest <= 5 else ""
+        msg = f"no volume is diffusion-weighted: the highest b-value is {highest:g} s/mm2{likely}"
+        raise DiffusionError(msg, where=where)
+    return bvalues
+
+
+def _shells(bvalues: NDArray[np.float64]) -> dict[float, NDArray[np.intp]]:
+    """Group weighted volumes whose b-values lie within 5 %; keys are mean b-values rounded to 1 s/mm2."""
+    order = np.argsort(bvalues, kind="stable")
+    shells: list[list[int]] = []
+    for volume in order[bvalues[order] > B0_MAX]:
+        if shells and bvalues[volume] <= bvalues[shells[-1][0]] * (1 + _SHELL_WIDTH):
+            shells[-1].append(int(volume))
+        else:
+            shells.append([int(volume)])
+    return {float(np.round(bvalues[s].mean())): np.array(sorted(s), dtype=np.intp) for s in shells}
+
+
+def _direction_weights(
+    series: DiffusionSeriesLike, volumes: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return weights, summing to 1, that make the directions even, and flags where that is impossible."""
+    count = volumes.size
+    even = np.full(count, 1 / count)
+    if series.bvectors is None:
+        if count == 1:
+            return even, ("one weighted volume and no directions: taken as the scanner's trace image",)
+        return even, (f"no b-vectors: whether {count} volumes make a trace cannot be checked",)
+    vectors = np.asarray(series.bvectors, dtype=np.float64)[volumes]
+    lengths = np.linalg.norm(vectors, axis=1)
+    if (lengths < 0.1).all():
+        return even, ()  # direction 0 0 0 is how a scanner's trace image is written down
+    if (lengths < 0.1).any():
+        return even, ("some weighted volumes have no direction: the trace may mix kinds of images",)
+    vectors = vectors / lengths[:, np.newaxis]
+    if _unevenness(vectors, even) <= _ISOTROPY:
+        return even, ()
+    weights = _evened(vectors)
+    if _unevenness(vectors, weights) <= _ISOTROPY:
+        return weights, ()
+    return even, (
+        f"{count} uneven diffusion directions cannot give a trace: tracts will look bright or dark "
+        f"(deviation {_unevenness(vectors, even):.2f} from 1/3)",
+    )
+
+
+def _unevenness(vectors: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    mean = np.einsum("n,ni,nj->ij", weights, vectors, vectors)
+    return float(np.abs(np.linalg.eigvalsh(mean) - 1 / 3).max())
+
+
+def _evened(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return non-negative weights nearest to equal ones whose mean outer product is a third of identity."""
+    rows, columns = np.triu_indices(3)
+    products = (vectors[:, rows] * vectors[:, columns]).T
+    target = np.where(rows == columns, 1 / 3, 0.0)
+    count = len(vectors)
+    weights = 1 / count + np.linalg.pinv(products) @ (target - products.mean(axis=1))
+    if weights.min() < 0:
+        # a light pull to equal weights keeps the solution unique and spreads it over many directions
+        pull = 1e-3 * np.eye(count)
+        weights, _ = nnls(np.vstack([products, pull]), np.concatenate([target, np.full(count, 1e-3 / count)]))
+    return np.asarray(weights / weights.sum())
+
+
+def _trace(
+    series: DiffusionSeriesLike, volumes: NDArray[np.intp], weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the weighted geometric mean: 0 where a signal is 0, NaN where one is negative."""
+    logs = np.zeros(series.grid.shape, dtype=np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for volume, weight in zip(volumes, weights, strict=True):
+            if weight > 0:  # 0 times the log of a zero signal would be NaN
+                logs += np.float32(weight) * np.log(series.data[..., volume])
+    return np.exp(logs)
+
+
+def _slope(points: Mapping[float, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return minus the least-squares slope of ln S over b, in 1e-6 mm2/s; NaN where a signal is <= 0."""
+    bvalues = np.array(sorted(points))
+    centred = bvalues - bvalues.mean()
+    factors = -centred / np.sum(centred**2) * MM2_TO_UM2
+    adc = np.zeros(next(iter(points.values())).shape, dtype=np.float32)
+    for bvalue, factor in zip(bvalues, factors, strict=True):
+        signal = points[float(bvalue)]
+        valid = signal > 0
+        adc += np.float32(factor) * np.log(signal, out=np.full_like(signal, np.nan), where=valid)
+    return adc
+
+
+def _scan(series: DiffusionSeriesLike, data: NDArray[np.float32], modality: str, remark: str) -> Scan:
+    identity = replace(series.identity, modality=modality)  # type: ignore[arg-type]
+    return Scan(data, series.grid, identity, series.sidecar, (remark,))

@@ -1,0 +1,223 @@
+"""From a lesion mask to its volume: millilitres, components and the range the boundary allows.
+
+The volume is always that of the mask on the grid it was drawn on, ``voxels x |det(affine)|``; the one
+conversion from mm3 to mL is in `infarct_vol.geometry`. Nothing here resamples.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from infarct_vol.errors import SegmentationError, UsageError
+from infarct_vol.geometry import Grid
+from infarct_vol.images import LesionMask
+from infarct_vol.records import ComponentRecord, Record
+
+_STRUCTURE_RANK = {6: 1, 18: 2, 26: 3}
+"""Voxel neighbourhood -> rank of scipy's binary structure (faces, edges, corners)."""
+
+
+@dataclass(frozen=True)
+class LesionVolume:
+    """The volume of one lesion mask on its native grid.
+
+    Parameters
+    ----------
+    volume_ml
+        Voxels times ``|det(affine[:3, :3])|``, in mL. An empty mask is 0.0 mL: measured, none found.
+    voxel_count
+        Number of voxels in the mask.
+    voxel_volume_mm3
+        Volume of one voxel in mm3.
+    lesion_count
+        Number of connected components.
+    volume_ml_low, volume_ml_high
+        Range in mL that always contains ``volume_ml``; see `measure`.
+    partial_volume_ml
+        Volume in mL with boundary voxels counted by the fraction the method gave them; None where the
+        method gives no fractions.
+    components
+        The connected components, largest first.
+    """
+
+    volume_ml: float
+    voxel_count: int
+    voxel_volume_mm3: float
+    lesion_count: int
+    volume_ml_low: float
+    volume_ml_high: float
+    partial_volume_ml: float | None
+    components: tuple[ComponentRecord, ...]
+
+    def __str__(self) -> str:
+        noun = "component" if self.lesion_count == 1 else "components"
+        limits = f"{self.volume_ml_low:.2f}-{self.volume_ml_high:.2f}"
+        return f"{self.volume_ml:.2f} mL ({limits}), {self.lesion_count} {noun}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{number}</td><td>{part.volume_ml:.3f}</td>"
+            f"<td>{', '.join(f'{x:.1f}' for x in part.centroid_mm)}</td>"
+            f"<td>{part.first_slice}-{part.last_slice}</td></tr>"
+            for number, part in enumerate(self.components, start=1)
+        )
+        head = "<tr><th>#</th><th>mL</th><th>centroid (RAS+ mm)</th><th>slices</th></tr>"
+        return f"<p><b>{html.escape(str(self))}</b></p><table>{head}{rows}</table>"
+
+
+class MaskRow(Record):
+    """One mask file in the table of ``infarct-vol measure``, its columns in their order."""
+
+    file: str
+    volume_ml: float
+    voxel_count: int
+    voxel_volume_mm3: float
+    lesion_count: int
+    volume_ml_low: float
+    volume_ml_high: float
+
+
+def measure(mask: LesionMask, *, connectivity: int = 26) -> LesionVolume:
+    """Measure a lesion on the grid it was drawn on.
+
+    Parameters
+    ----------
+    mask
+        Lesion on its native grid. ``mask.evidence`` may hold ``volume_ml_low``, ``volume_ml_high`` (the
+        method's own range, from moving its thresholds) and ``partial_volume_ml``.
+    connectivity
+        Neighbourhood of a connected component: 6, 18 or 26 voxels.
+
+    Returns
+    -------
+    LesionVolume
+        Where the method gives no range, the limits are the volume with the in-plane boundary moved by
+        half a voxel inwards and outwards (compare Rana 2003, where a one-pixel shift changed infarct
+        volumes by 22 %). The range is widened where needed to contain the measured volume.
+
+    Raises
+    ------
+    UsageError
+        If the connectivity is not 6, 18 or 26.
+    SegmentationError
+        If the mask's own range is not a finite, non-negative number.
+    """
+    components = _components(mask, connectivity=connectivity)
+    low_ml, high_ml = _limits_ml(mask)
+    return LesionVolume(
+        volume_ml=mask.volume_ml,
+        voxel_count=mask.voxel_count,
+        voxel_volume_mm3=mask.grid.voxel_volume_mm3,
+        lesion_count=len(components),
+        volume_ml_low=min(low_ml, mask.volume_ml),
+        volume_ml_high=max(high_ml, mask.volume_ml),
+        partial_volume_ml=_evidence_ml(mask, "partial_volume_ml"),
+        components=components,
+    )
+
+
+def mask_row(mask: LesionMask, *, file: str, connectivity: int = 26) -> MaskRow:
+    """Return one mask's row of the measuring table; ``file`` is the name shown for it."""
+    volume = measure(mask, connectivity=connectivity)
+    values = {name: getattr(volume, name) for name in MaskRow.model_fields if name != "file"}
+    return MaskRow(file=file, **values)
+
+
+def _components(mask: LesionMask, *, connectivity: int) -> tuple[ComponentRecord, ...]:
+    if connectivity not in _STRUCTURE_RANK:
+        msg = f"connectivity must be 6, 18 or 26, got {connectivity}"
+        raise UsageError(msg, where=str(mask.identity))
+    box = _bounding_box(mask.data)
+    if box is None:
+        return ()
+    structure = ndimage.generate_binary_structure(3, _STRUCTURE_RANK[connectivity])
+    labels = np.empty(tuple(s.stop - s.start for s in box), dtype=np.int32)
+    count = int(ndimage.label(mask.data[box], structure=structure, output=labels))
+    start = np.array([s.start for s in box])
+    found = [
+        _component(labels, label, where, start=start, grid=mask.grid)
+        for label, where in enumerate(ndimage.find_objects(labels, max_label=count), start=1)
+        if where is not None
+    ]
+    # position breaks ties, rounded so that the last bits of the affine do not decide
+    return tuple(sorted(found, key=lambda c: (-c.volume_ml, [round(x, 6) for x in c.centroid_mm])))
+
+
+def _component(
+    labels: NDArray[np.int32], label: int, where: tuple[slice, ...], *, start: NDArray[np.int_], grid: Grid
+) -> ComponentRecord:
+    indices = np.argwhere(labels[where] == label) + start + [s.start for s in where]
+    along_slices = indices[:, grid.slice_axis]
+    x, y, z = (float(value) for value in grid.to_world(indices.mean(axis=0)))
+    return ComponentRecord(
+        volume_ml=len(indices) * grid.voxel_volume_ml,
+        centroid_mm=(x, y, z),
+        first_slice=int(along_slices.min()),
+        last_slice=int(along_slices.max()),
+    )
+
+
+def _bounding_box(data: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    limits = []
+    for axis in range(3):
+        hit = np.flatnonzero(data.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not hit.size:
+            return None
+        limits.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return (limits[0], limits[1], limits[2])
+
+
+def _limits_ml(mask: LesionMask) -> tuple[float, float]:
+    low_ml = _evidence_ml(mask, "volume_ml_low")
+    high_ml = _evidence_ml(mask, "volume_ml_high")
+    if low_ml is not None and high_ml is not None:
+        return low_ml, high_ml
+    inner_ml, outer_ml = _moved_boundary_ml(mask)
+    return (inner_ml if low_ml is None else low_ml, outer_ml if high_ml is None else high_ml)
+
+
+def _evidence_ml(mask: LesionMask, name: str) -> float | None:
+    value = mask.evidence.get(name)
+    if value is None:
+        return None
+    if not math.isfinite(value) or value < 0:
+        msg = f"{name} given by method '{mask.method}' must be a finite volume in mL, got {value}"
+        raise SegmentationError(msg, where=str(mask.identity))
+    return float(value)
+
+
+def _moved_boundary_ml(mask: LesionMask) -> tuple[float, float]:
+    """Return the volume in mL with the in-plane boundary half a voxel further in and further out.
+
+    The boundary between slices stays: half a thick slice would say how the scan was planned, not how
+    well the edge is seen.
+    """
+    box = _bounding_box(mask.data)
+    if box is None:
+        return 0.0, 0.0
+    in_plane = [axis for axis in range(3) if axis != mask.grid.slice_axis]
+    inside = np.pad(mask.data[box], 1)
+    inner = _voxels_half_eroded(inside, in_plane)
+    outer = inside.size - _voxels_half_eroded(~inside, in_plane)
+    return inner * mask.grid.voxel_volume_ml, outer * mask.grid.voxel_volume_ml
+
+
+def _voxels_half_eroded(inside: NDArray[np.bool_], in_plane: list[int]) -> float:
+    """Return the voxels left when each in-plane face of a region moves inwards by half a voxel.
+
+    Exactly the region at twice the in-plane resolution less its outermost half-voxels; what lies
+    beyond the array is taken to be like its edge.
+    """
+    kept = inside.astype(np.float32)
+    for axis in in_plane:
+        before = np.take(inside, [0, *range(inside.shape[axis] - 1)], axis=axis)
+        after = np.take(inside, [*range(1, inside.shape[axis]), -1], axis=axis)
+        kept *= 0.5 * before + 0.5 * after.astype(np.float32)
+    # halves and quarters are exact in float32; their sum is exact in float64
+    return float(kept.sum(dtype=np.float64))

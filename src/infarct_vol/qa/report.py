@@ -1,0 +1,172 @@
+"""The static report: one HTML file that opens from disk, without a network, by a person who was not there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from infarct_vol._version import __version__
+from infarct_vol.files import write_bytes
+from infarct_vol.protocol import ANALYSED_VISITS, Protocol
+from infarct_vol.qa import content
+from infarct_vol.qa.album import FigureEntry, figure_folder, read_figures
+from infarct_vol.qa.figures import Picture
+from infarct_vol.qa.trajectories import arms_of, measured_against_true, trial_change
+from infarct_vol.qa.wording import PARAMETER_LABELS, visit_label
+from infarct_vol.records import ParticipantRecord
+from infarct_vol.tables import Tables, read_tables
+
+_ASSETS = Path(__file__).parent / "assets"
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+def write_report(
+    out: Path,
+    records: Sequence[ParticipantRecord],
+    *,
+    protocol: Protocol,
+    truth: pd.DataFrame | None = None,
+) -> Path:
+    """Write ``OUT/report/index.html`` from the records, the tables and the figures in ``out``.
+
+    Parameters
+    ----------
+    out
+        Output folder with ``tables/`` and ``report/figures/``.
+    records
+        One record per participant.
+    protocol
+        The protocol the records were made by; printed in the report.
+    truth
+        Measured against true volumes of a simulated trial, as
+        `infarct_vol.tables.measured_against_truth` gives it: columns ``participant_id``, ``visit``,
+        ``parameter``, ``true_ml``, ``measured_ml``, ``error_ml``, ``error_percent``, ``status``.
+
+    Returns
+    -------
+    Path
+        The page. It holds every picture itself and loads nothing; equal inputs give equal bytes.
+
+    Raises
+    ------
+    UsageError
+        If a table is not there or is not one of ours.
+    """
+    out = Path(out)
+    ordered = sorted(records, key=lambda record: record.participant_id)
+    tables = read_tables(out)
+    style = (_ASSETS / "report.css").read_text(encoding="utf-8")
+    script = (_ASSETS / "report.js").read_text(encoding="utf-8")
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            **_head(ordered, tables, protocol),
+            **_results(ordered, tables),
+            **_truth(truth),
+            participants=[_participant(r, out, at=at) for at, r in enumerate(ordered, start=1)],
+            # both are our own files; everything else on the page is escaped
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            policy=_content_policy(style, script),
+        )
+    )
+    path = out / "report" / "index.html"
+    write_bytes(page.encode(), path)
+    return path
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("infarct_vol.qa", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _content_policy(style: str, script: str) -> str:
+    """Return a policy under which nothing runs or loads but what this page carries."""
+    allowed = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{allowed[0]}'; "
+        f"script-src 'sha256-{allowed[1]}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _head(records: Sequence[ParticipantRecord], tables: Tables, protocol: Protocol) -> dict[str, Any]:
+    found = content.counts(records)
+    arms = arms_of(tables.summary)
+    versions = sorted({record.version for record in records})
+    return {
+        "study": protocol.study_id or "Unnamed study",
+        "version": ", ".join(versions) or __version__,
+        "protocol_sha256": protocol.sha256,
+        "protocol_toml": protocol.to_toml(),
+        "data_cut": content.data_cut(records),
+        "arms": arms,
+        "cards": content.cards(found),
+        "sentences": content.sentences(found, tables.summary),
+    }
+
+
+def _results(records: Sequence[ParticipantRecord], tables: Tables) -> dict[str, Any]:
+    charts = [
+        _embedded(trial_change(tables.change, tables.summary, column=column))
+        for column in ("change_ml", "percent_change")
+    ]
+    return {
+        "visits": [visit_label(visit) for visit in ANALYSED_VISITS],
+        "volume_matrix": content.volume_matrix(records),
+        "summary": content.summary_table(tables.summary),
+        "change_charts": charts,
+        "change_tables": [
+            {
+                "title": PARAMETER_LABELS[name],
+                "rows": content.change_matrix(tables.change, name),
+                "unlike": content.unlike_reasons(tables.change, name),
+            }
+            for name in content.PRIMARY
+        ],
+        "follow_ups": [visit_label(visit) for visit in content.FOLLOW_UPS],
+        "problems": content.problems(records),
+        "flags": content.flags(records),
+    }
+
+
+def _truth(truth: pd.DataFrame | None) -> dict[str, Any]:
+    if truth is None or truth.empty:
+        return {"truth_rows": [], "truth_words": [], "truth_chart": ""}
+    rows, words = content.truth_table(truth)
+    return {"truth_rows": rows, "truth_words": words, "truth_chart": _embedded(measured_against_true(truth))}
+
+
+def _participant(record: ParticipantRecord, out: Path, *, at: int) -> dict[str, Any]:
+    cells = content.participant(record, read_figures(record.participant_id, out), at=at)
+    # a picture is read when the template reaches it, so that few are in memory at once
+    return {**cells, "embed": partial(_embedded_file, figure_folder(record.participant_id, out))}
+
+
+def _embedded(picture: Picture) -> str:
+    return _data_uri(picture.to_bytes(scale=1.5), "image/png")
+
+
+def _embedded_file(folder: Path, figure: FigureEntry) -> str:
+    path = folder / Path(figure.file).name
+    try:
+        return _data_uri(path.read_bytes(), _MEDIA_TYPES[path.suffix])
+    except (OSError, KeyError):
+        return ""
+
+
+def _data_uri(content_bytes: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content_bytes).decode()}"

@@ -1,0 +1,74 @@
+"""Registration of two scans of one participant: from start to verdict."""
+
+from __future__ import annotations
+
+from infarct_vol.images import BrainMask, LesionMask, Scan
+from infarct_vol.registration.engine import Matrix, Refined, Side, refine
+from infarct_vol.registration.pyramid import Pyramid, prepare
+from infarct_vol.registration.search import MIDDLE_MM, find_starts
+from infarct_vol.registration.transform import RigidTransform
+from infarct_vol.registration.verdict import judge
+from infarct_vol.settings import RegistrationSettings
+
+# a step below this share of the spacing no longer matters to the next level
+_TOLERANCE_SHARE = 0.02
+_FINAL_TOLERANCE_MM = 0.002
+_MAX_STEPS = 30
+
+
+def register(
+    fixed: Scan,
+    moving: Scan,
+    *,
+    settings: RegistrationSettings | None = None,
+    fixed_brain: BrainMask | None = None,
+    moving_brain: BrainMask | None = None,
+    fixed_lesion: LesionMask | None = None,
+) -> RigidTransform:
+    """Find the rigid transform between two scans of one participant, of the same or another contrast.
+
+    Both scans are treated alike: exchanging them inverts the answer. The same input gives the same
+    answer on any number of threads.
+
+    Parameters
+    ----------
+    fixed, moving
+        The two scans, with or without skull. Heads may be turned by up to about 45 degrees.
+    settings
+        Levels, numbers of points and limits of the verdict.
+    fixed_brain, moving_brain
+        Brain masks on the scans' grids: where fine levels compare. Without one, the depth of the head.
+    fixed_lesion
+        Left out of the comparison; on the fixed scan's grid. Changed tissue falls out by itself too.
+
+    Returns
+    -------
+    RigidTransform
+        Points of ``fixed`` (RAS+ mm) -> points of ``moving`` (RAS+ mm), with its quality. A quality of
+        ``FAIL`` is returned, not raised: the caller must not go on with it.
+
+    Raises
+    ------
+    RegistrationError
+        If a scan holds nothing to register (constant, no head, fewer than 4 slices).
+    """
+    settings = settings or RegistrationSettings()
+    first = prepare(fixed, settings=settings, brain=fixed_brain, lesion=fixed_lesion)
+    second = prepare(moving, settings=settings, brain=moving_brain)
+    starts = find_starts(first, second, settings=settings)
+    matrix, last = _refined(first, second, starts[0].matrix, settings=settings)
+    quality = judge(first, second, matrix, starts=starts, last=last, settings=settings)
+    return RigidTransform(matrix, quality)
+
+
+def _refined(
+    fixed: Pyramid, moving: Pyramid, start: Matrix, *, settings: RegistrationSettings
+) -> tuple[Matrix, Refined]:
+    """Refine from 4 mm down to the finest level."""
+    levels = sorted((mm for mm in settings.levels_mm if mm <= MIDDLE_MM), reverse=True)
+    result = Refined(start, converged=False, steps=0)
+    for level_mm in levels:
+        sides = [Side.of(p.levels[level_mm], knots=settings.knots) for p in (fixed, moving)]
+        tolerance = _FINAL_TOLERANCE_MM if level_mm == levels[-1] else _TOLERANCE_SHARE * level_mm
+        result = refine(*sides, result.matrix, tolerance_mm=tolerance, max_steps=_MAX_STEPS)
+    return result.matrix, result

@@ -1,0 +1,92 @@
+"""The same anatomy in the same array order, whatever the order and direction of the file's axes.
+
+Sums of floating-point numbers depend on their order; working in one orientation makes a mask independent
+of how a scanner or converter happened to store the volume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from infarct_vol.geometry import Grid
+from infarct_vol.segmentation.cleanup import bounding_box
+
+MARGIN_VOXELS = (2, 2, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A box of a scan with axes closest to Right, Anterior, Superior.
+
+    Parameters
+    ----------
+    order
+        Source axis of each canonical axis.
+    flip
+        Whether the canonical axis runs against its source axis.
+    box
+        Slices of the working box in the canonical array.
+    full_shape
+        Shape of the whole canonical array.
+    spacing_mm
+        (3,) voxel spacing along canonical axes.
+    """
+
+    order: tuple[int, int, int]
+    flip: tuple[bool, bool, bool]
+    box: tuple[slice, slice, slice]
+    full_shape: tuple[int, int, int]
+    spacing_mm: NDArray[np.float64]
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Voxel volume in mL from the spacing; independent of axis order to the last bit."""
+        x, y, z = (float(s) for s in self.spacing_mm)
+        return x * y * z / 1000.0
+
+    def take(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Copy the working box of a native (I, J, K) array in canonical axis order."""
+        return np.ascontiguousarray(_reorder(data, self.order, self.flip)[self.box])
+
+    def put_back(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return a mask of the working box as a native (I, J, K) array."""
+        full = np.zeros(self.full_shape, dtype=np.bool_)
+        full[self.box] = mask
+        inverse = (self.order.index(0), self.order.index(1), self.order.index(2))
+        steps = tuple(slice(None, None, -1 if f else 1) for f in self.flip)
+        return np.ascontiguousarray(np.transpose(full[steps], inverse))
+
+
+def canonical_frame(grid: Grid, brain: NDArray[np.bool_]) -> Frame:
+    """Choose the canonical frame of a grid and the working box round its brain.
+
+    Raises
+    ------
+    ValueError
+        If the brain mask is empty.
+    """
+    codes = nib.io_orientation(grid.affine)
+    source = [int(np.flatnonzero(codes[:, 0] == axis)[0]) for axis in range(3)]
+    order = (source[0], source[1], source[2])
+    flips = [bool(codes[axis, 1] < 0) for axis in order]
+    flip = (flips[0], flips[1], flips[2])
+    turned = _reorder(brain, order, flip)
+    shape = turned.shape
+    return Frame(
+        order=order,
+        flip=flip,
+        box=bounding_box(turned, margin=MARGIN_VOXELS),
+        full_shape=(shape[0], shape[1], shape[2]),
+        spacing_mm=grid.spacing_mm[list(order)],
+    )
+
+
+def _reorder(
+    data: NDArray[Any], order: tuple[int, int, int], flip: tuple[bool, bool, bool]
+) -> NDArray[Any]:
+    return np.transpose(data, order)[tuple(slice(None, None, -1 if f else 1) for f in flip)]

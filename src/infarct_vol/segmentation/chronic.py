@@ -1,0 +1,230 @@
+"""Follow-up infarct on FLAIR: bright gliotic rim and dark cavity, with the baseline as the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infarct_vol.brain import brain_mask
+from infarct_vol.errors import SegmentationError
+from infarct_vol.geometry import Grid
+from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
+from infarct_vol.registration import RigidTransform, coverage, register
+from infarct_vol.segmentation.canonical import Frame, canonical_frame
+from infarct_vol.segmentation.cavity import tissue_at_baseline
+from infarct_vol.segmentation.chronic_evidence import Evidence, gather_evidence
+from infarct_vol.segmentation.chronic_lesion import (
+    Infarct,
+    find_infarct,
+    find_new_lesions,
+    lesion_level,
+    region_box,
+)
+from infarct_vol.segmentation.cleanup import Mask, dilate_mm
+from infarct_vol.segmentation.normalise import frame_grid, project
+from infarct_vol.settings import FollowUpSettings
+
+METHOD = "flair_with_baseline 1"
+# Below this share of the baseline lesion in view, a follow-up volume would be a guess.
+MINIMUM_SEEN_SHARE = 0.5
+# CSF is less than half as bright as brain tissue on T1w.
+T1W_CSF_SHARE = 0.5
+
+
+def segment_followup(
+    flair: Scan,
+    *,
+    baseline_flair: Scan,
+    baseline_mask: LesionMask,
+    transform: RigidTransform | None = None,
+    brain: BrainMask | None = None,
+    t1w: Scan | None = None,
+    settings: FollowUpSettings | None = None,
+) -> LesionMask:
+    """Segment the infarct on a follow-up FLAIR as rim and cavity, with the baseline as the reference.
+
+    The baseline FLAIR, brought onto the follow-up's grid and intensity scale, is what the follow-up would
+    look like had nothing changed; inside the baseline lesion it is replaced by the healthy tissue to expect
+    there. Gliosis is brighter than that expectation by at least half of the lesion's own contrast, cavity
+    is as dark as CSF where the baseline showed tissue. Hyperintensity, ventricles and sulci of the baseline
+    are part of the expectation and do not count.
+
+    Parameters
+    ----------
+    flair
+        Follow-up FLAIR; the mask lies on its native grid.
+    baseline_flair
+        FLAIR of the baseline visit.
+    baseline_mask
+        Baseline infarct on the grid of ``baseline_flair``; may be off by about ``mask_tolerance_mm``.
+    transform
+        Points of ``baseline_flair`` -> points of ``flair``, RAS+ mm. ``None``: registered here.
+    brain
+        Brain of ``flair`` on its grid. ``None``: extracted here.
+    t1w
+        T1-weighted scan on the grid of ``flair``; infarct as dark as CSF on it counts as cavity too.
+    settings
+        Follow-up section of the protocol.
+
+    Returns
+    -------
+    LesionMask
+        Rim and cavity together; ``parts`` has ``rim``, ``cavity`` and ``new_lesion`` (which is never part
+        of the infarct); ``evidence`` has ``volume_ml_low`` and ``volume_ml_high``. Empty where nothing of the
+        infarct is left, which is a measured 0.0 mL.
+
+    Raises
+    ------
+    GridMismatchError
+        If a mask or the T1w scan does not lie on its scan's grid.
+    SegmentationError
+        If there is no brain, or less than half of the baseline lesion is in the follow-up's field of view.
+    """
+    settings = settings or FollowUpSettings()
+    require_same_grid(baseline_flair, baseline_mask, what="the baseline FLAIR and the baseline mask")
+    brain = brain or brain_mask(flair)
+    require_same_grid(flair, brain, what="the follow-up FLAIR and its brain mask")
+    if t1w is not None:
+        require_same_grid(flair, t1w, what="the follow-up FLAIR and the T1w scan")
+    if transform is None:
+        transform = register(baseline_flair, flair, moving_brain=brain, fixed_lesion=baseline_mask)
+    if not brain.data.any():
+        msg = "the brain mask is empty; check the scan and the brain extraction"
+        raise SegmentationError(msg, where=str(flair.identity))
+    seen = _seen_share(baseline_mask, flair, transform)
+    frame = canonical_frame(flair.grid, brain.data)
+    evidence = _evidence(flair, baseline_flair, baseline_mask, brain, transform, frame, settings)
+    new = find_new_lesions(evidence, settings)
+    box = region_box(evidence, settings)
+    evidence = evidence.cropped(box)
+    level = lesion_level(evidence, settings)
+    infarct = find_infarct(evidence, settings, level=level, boundary=settings.boundary_fraction)
+    if t1w is not None:
+        infarct = _cavity_on_t1w(infarct, evidence, frame.take(t1w.data)[box])
+    new_ml = int(np.count_nonzero(new)) * flair.grid.voxel_volume_ml
+    numbers = _numbers(evidence, infarct, settings, level=level) | {"baseline_lesion_seen_share": seen}
+    parts = {"rim": infarct.rim, "cavity": infarct.cavity}
+    native = {name: frame.put_back(_placed(part, new.shape, box)) for name, part in parts.items()}
+    native["new_lesion"] = frame.put_back(new)
+    return LesionMask(
+        native["rim"] | native["cavity"],
+        flair.grid,
+        flair.identity,
+        METHOD,
+        flags=_flags(evidence, infarct, numbers, new_ml=new_ml),
+        evidence=numbers,
+        parts={name: LesionMask(data, flair.grid, flair.identity, METHOD) for name, data in native.items()},
+    )
+
+
+def _placed(part: Mask, shape: tuple[int, ...], box: tuple[slice, slice, slice]) -> Mask:
+    whole = np.zeros(shape, dtype=np.bool_)
+    whole[box] = part
+    return whole
+
+
+def _seen_share(mask: LesionMask, flair: Scan, transform: RigidTransform) -> float:
+    """Share of the baseline lesion's voxel centres inside the follow-up's field of view."""
+    if not mask.data.any():
+        return 1.0
+    points = transform.apply(mask.grid.to_world(np.argwhere(mask.data)))
+    index = flair.grid.to_index(points)
+    inside = ((index > -0.5) & (index < np.array(flair.grid.shape) - 0.5)).all(axis=1)
+    share = float(inside.mean())
+    if share < MINIMUM_SEEN_SHARE:
+        msg = (
+            f"only {share:.0%} of the baseline lesion lies in the field of view (at least "
+            f"{MINIMUM_SEEN_SHARE:.0%} is needed); check the registration and the coverage of the scan"
+        )
+        raise SegmentationError(msg, where=str(flair.identity))
+    return share
+
+
+def _evidence(
+    flair: Scan,
+    baseline_flair: Scan,
+    baseline_mask: LesionMask,
+    brain: BrainMask,
+    transform: RigidTransform,
+    frame: Frame,
+    settings: FollowUpSettings,
+) -> Evidence:
+    grid = frame_grid(flair.grid, frame)
+    to_baseline = transform.inverse()
+    base = project(baseline_flair.data, baseline_flair.grid, grid, source_to_target=transform.matrix)
+    prior = coverage(baseline_mask, grid, to_baseline)
+    covered = _in_view(baseline_flair.grid, grid, to_baseline)
+    return gather_evidence(
+        frame.take(flair.data), base, prior, frame.take(brain.data) & covered, grid=grid, settings=settings
+    )
+
+
+def _in_view(source: Grid, target: Grid, to_source: RigidTransform) -> Mask:
+    """Voxels of ``target`` whose centre lies inside the box of voxel centres of ``source``."""
+    matrix = np.linalg.inv(source.affine) @ to_source.matrix @ target.affine
+    axes = np.ogrid[tuple(slice(0, n) for n in target.shape)]
+    inside = np.ones(target.shape, dtype=np.bool_)
+    for row, length in zip(matrix[:3], source.shape, strict=True):
+        position = row[0] * axes[0] + row[1] * axes[1] + row[2] * axes[2] + row[3]
+        inside &= (position >= -1e-3) & (position <= length - 1 + 1e-3)
+    return inside
+
+
+def _cavity_on_t1w(infarct: Infarct, evidence: Evidence, t1w: NDArray[np.float32]) -> Infarct:
+    tissue = float(np.median(t1w[evidence.brain & ~evidence.near]))
+    dark = infarct.whole & evidence.near & (t1w < T1W_CSF_SHARE * tissue)
+    return Infarct(infarct.whole, infarct.cavity | dark)
+
+
+def _numbers(
+    evidence: Evidence, infarct: Infarct, settings: FollowUpSettings, *, level: float | None
+) -> dict[str, float]:
+    e, voxel_ml = evidence, evidence.grid.voxel_volume_ml
+    shift = settings.boundary_uncertainty
+    volumes = [int(np.count_nonzero(infarct.whole)) * voxel_ml]
+    for boundary in (settings.boundary_fraction - shift, settings.boundary_fraction + shift):
+        other = find_infarct(e, settings, level=level, boundary=boundary)
+        volumes.append(int(np.count_nonzero(other.whole)) * voxel_ml)
+    numbers = {
+        "volume_ml_low": min(volumes),
+        "volume_ml_high": max(volumes),
+        "noise_sd": float(np.median(e.noise[e.brain])),
+        "csf_level": e.csf,
+        "baseline_lesion_ml": int(np.count_nonzero(e.core)) * voxel_ml,
+        "beyond_baseline_ml": int(np.count_nonzero(infarct.whole & ~e.near)) * voxel_ml,
+    }
+    return numbers if level is None else numbers | {"lesion_level": level}
+
+
+def _flags(
+    evidence: Evidence, infarct: Infarct, numbers: dict[str, float], *, new_ml: float
+) -> tuple[str, ...]:
+    flags = []
+    voxel_ml = evidence.grid.voxel_volume_ml
+    if not infarct.whole.any():
+        flags.append("nothing of the baseline infarct is visible any more: 0 mL, to be confirmed by a reader")
+    if numbers["baseline_lesion_seen_share"] < 0.98:
+        share = numbers["baseline_lesion_seen_share"]
+        flags.append(
+            f"only {share:.0%} of the baseline lesion lies in the field of view; the volume is truncated"
+        )
+    if _opens_to_csf(evidence, infarct.cavity):
+        flags.append("the cavity is open to a ventricle or sulcus; it is cut at the baseline's border of CSF")
+    if numbers["beyond_baseline_ml"] > 0.5 * max(numbers["baseline_lesion_ml"], voxel_ml):
+        flags.append(
+            f"{numbers['beyond_baseline_ml']:.1f} mL lie outside the baseline lesion: growth, or other disease "
+            "that touches it"
+        )
+    if new_ml > 0:
+        flags.append(f"new bright lesion of {new_ml:.2f} mL away from the infarct, reported apart")
+    return tuple(flags)
+
+
+def _opens_to_csf(evidence: Evidence, cavity: Mask) -> bool:
+    """Tell whether a tenth of the cavity's surface borders on CSF of the baseline."""
+    if not cavity.any():
+        return False
+    spacing = evidence.grid.spacing_mm
+    shell = dilate_mm(cavity, radius_mm=1.05 * float(spacing.min()), spacing_mm=spacing) & ~cavity
+    fluid = shell & ~tissue_at_baseline(evidence)
+    return bool(np.count_nonzero(fluid) > 0.1 * np.count_nonzero(shell))

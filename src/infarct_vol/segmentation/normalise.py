@@ -1,0 +1,257 @@
+"""Make two FLAIR scans of one person comparable: one grid, one intensity scale, a known noise.
+
+The follow-up scan stays as it was acquired; the baseline is brought to it, because the lesion is
+measured on the follow-up's native voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from infarct_vol.geometry import Grid
+from infarct_vol.segmentation.canonical import Frame
+
+Volume = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Enough voxels for stable robust fits; more only cost time.
+FIT_VOXELS = 60_000
+# Block side for fields that vary over centimetres: finer blocks change nothing but the cost.
+BLOCK_MM = 3.0
+
+
+def frame_grid(grid: Grid, frame: Frame) -> Grid:
+    """Return the grid of a frame's working box in scanner RAS+ mm; ``grid`` is the scan's native one."""
+    turn = np.zeros((4, 4))
+    turn[3, 3] = 1.0
+    for canonical, (source, flipped) in enumerate(zip(frame.order, frame.flip, strict=True)):
+        turn[source, canonical] = -1.0 if flipped else 1.0
+        turn[source, 3] = grid.shape[source] - 1 if flipped else 0.0
+    return Grid(frame.full_shape, grid.affine @ turn).crop(frame.box)
+
+
+def project(
+    data: NDArray[np.generic], source: Grid, target: Grid, *, source_to_target: NDArray[np.float64]
+) -> Volume:
+    """Bring an image onto another grid, averaging over the extent of each target voxel.
+
+    Parameters
+    ----------
+    data
+        (I, J, K) values on ``source``.
+    source, target
+        Grids in scanner RAS+ mm.
+    source_to_target
+        (4, 4) matrix: points of the source (RAS+ mm) to points of the target (RAS+ mm).
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Values on ``target``; 0 outside the source's field of view. A mask gives covered fractions.
+    """
+    matrix = np.linalg.inv(source.affine) @ np.linalg.inv(source_to_target) @ target.affine
+    values = np.asarray(data, dtype=np.float32)
+    counts = [max(1, int(round(float(np.abs(matrix[:3, axis]).max())))) for axis in range(3)]
+    total = np.zeros(target.shape, dtype=np.float32)
+    for number in np.ndindex(counts[0], counts[1], counts[2]):
+        shift = (np.array(number) + 0.5) / counts - 0.5
+        offset = matrix[:3, 3] + matrix[:3, :3] @ shift
+        total += ndimage.affine_transform(
+            values, matrix[:3, :3], offset, output_shape=target.shape, output=np.float32, order=1
+        )
+    total /= np.float32(np.prod(counts))
+    return total
+
+
+def tissue_level(data: Volume, brain: Mask) -> float:
+    """Median FLAIR intensity of brain tissue (image units), CSF left out; 0 where there is no signal.
+
+    Tissue is what exceeds half of the brain's 75th percentile: CSF is suppressed in FLAIR and lies
+    far below it.
+    """
+    inside = data[brain]
+    if not inside.size:
+        return 0.0
+    return (
+        float(np.median(inside[inside > 0.5 * np.percentile(inside, 75)], axis=None))
+        if inside.max() > 0
+        else 0.0
+    )
+
+
+def smooth_average(
+    values: Volume,
+    weights: NDArray[np.generic],
+    *,
+    sigma_mm: float,
+    spacing_mm: Sequence[float] | NDArray[np.float64],
+) -> tuple[Volume, Volume]:
+    """Weighted Gaussian average of an image and the weight behind it.
+
+    Computed on blocks of about 3 mm and interpolated back, as the average varies slowly.
+
+    Parameters
+    ----------
+    values, weights
+        (I, J, K) arrays; voxels of weight 0 have no influence.
+    sigma_mm
+        Width of the Gaussian in mm.
+    spacing_mm
+        Voxel spacing along each axis in mm.
+
+    Returns
+    -------
+    average, support
+        (I, J, K) float32: average (0 where there is no support) and averaged weight.
+    """
+    factor = [max(1, int(round(BLOCK_MM / s))) for s in spacing_mm]
+    sigma = [sigma_mm / (s * f) for s, f in zip(spacing_mm, factor, strict=True)]
+    weight = np.asarray(weights, dtype=np.float32)
+    top = ndimage.gaussian_filter(_block_mean(values * weight, factor), sigma, mode="constant")
+    support = ndimage.gaussian_filter(_block_mean(weight, factor), sigma, mode="constant")
+    # below this the Gaussian's tail is rounding noise
+    average = np.where(support > 1e-6, top / np.maximum(support, 1e-6), 0).astype(np.float32)
+    return _from_blocks(average, factor, values.shape), _from_blocks(support, factor, values.shape)
+
+
+def _block_mean(data: Volume, factor: Sequence[int]) -> Volume:
+    padded = np.pad(data, [(0, -n % f) for n, f in zip(data.shape, factor, strict=True)])
+    (i, j, k), (a, b, c) = padded.shape, factor
+    return np.asarray(padded.reshape(i // a, a, j // b, b, k // c, c).mean(axis=(1, 3, 5)), dtype=np.float32)
+
+
+def _from_blocks(data: Volume, factor: Sequence[int], shape: tuple[int, ...]) -> Volume:
+    scale = 1.0 / np.array(factor)
+    offset = (1 - np.array(factor)) / (2.0 * np.array(factor))
+    return np.asarray(
+        ndimage.affine_transform(
+            data, scale, offset, output_shape=shape, output=np.float32, order=1, mode="nearest"
+        ),
+        dtype=np.float32,
+    )
+
+
+def match_intensity(
+    base: Volume, follow: Volume, usable: Mask, *, spacing_mm: NDArray[np.float64], local_sigma_mm: float
+) -> Volume:
+    """Rescale the baseline so that unchanged tissue reads as it does in the follow-up.
+
+    Coil shading is removed by a robust quadratic in the log-ratio and then its local average; differences
+    of contrast (inversion and echo times) by mapping the quantiles of the voxels in ``usable``.
+
+    Parameters
+    ----------
+    base, follow
+        (I, J, K) FLAIR intensities on one grid, tissue at about 1.
+    usable
+        Voxels of brain seen by both scans, away from the lesion.
+    spacing_mm
+        Voxel spacing in mm.
+    local_sigma_mm
+        Width of the local average in mm.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        (I, J, K) baseline on the follow-up's intensity scale.
+    """
+    tissue = usable & (base > 0.5) & (follow > 0.5)
+    ratio = np.zeros_like(base)
+    ratio[tissue] = np.log(follow[tissue] / base[tissue])
+    trend = _robust_quadratic(ratio, tissue)
+    ratio -= trend
+    spread = 1.4826 * float(np.median(np.abs(ratio[tissue]))) if tissue.any() else 0.0
+    steady = tissue & (np.abs(ratio) < 3 * spread)
+    local, support = smooth_average(ratio, steady, sigma_mm=local_sigma_mm, spacing_mm=spacing_mm)
+    # where little unchanged tissue is near, the local average fades out and the quadratic stands
+    trend += local * (support / (support + np.float32(0.05)))
+    matched = base * np.exp(trend)
+    return _match_quantiles(matched, follow, usable)
+
+
+def _robust_quadratic(ratio: Volume, tissue: Mask) -> Volume:
+    where = np.argwhere(tissue)
+    if len(where) < 1000:
+        return np.full(ratio.shape, np.median(ratio[tissue]) if len(where) else 0.0, dtype=np.float32)
+    where = where[:: max(1, len(where) // FIT_VOXELS)]
+    values = ratio[tuple(where.T)].astype(np.float64)
+    centre, half = np.array(ratio.shape) / 2.0, np.array(ratio.shape) / 2.0
+    design = _quadratic_terms(*((where - centre) / half).T)
+    weights = np.ones(len(values))
+    for _ in range(6):
+        root = np.sqrt(weights)[:, None]
+        coefficients = np.linalg.lstsq(design * root, values * root[:, 0], rcond=None)[0]
+        residual = values - design @ coefficients
+        scale = 4.685 * 1.4826 * np.median(np.abs(residual)) + 1e-9
+        weights = np.clip(1 - (residual / scale) ** 2, 0, None) ** 2
+    axes = [
+        ((np.arange(n) - c) / h).astype(np.float32) for n, c, h in zip(ratio.shape, centre, half, strict=True)
+    ]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    c = coefficients.astype(np.float32)
+    linear = c[0] + c[1] * x + c[2] * y + c[3] * z
+    return np.asarray(
+        linear + c[4] * x * x + c[5] * y * y + c[6] * z * z + c[7] * x * y + c[8] * x * z + c[9] * y * z
+    )
+
+
+def _quadratic_terms(
+    x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
+
+
+def _match_quantiles(base: Volume, follow: Volume, usable: Mask) -> Volume:
+    """Map the distribution of ``base`` in the usable voxels onto that of ``follow`` there.
+
+    Quantiles, not regression: noise in the baseline would flatten a regression and lower the expected
+    brightness of white-matter hyperintensity, which would then look new.
+    """
+    if np.count_nonzero(usable) < 1000:
+        return base
+    levels = np.linspace(1, 99, 50)
+    # equal knots would make the interpolation ambiguous (a background of zeros)
+    knots, first = np.unique(np.percentile(base[usable], levels), return_index=True)
+    goal = np.percentile(follow[usable], levels)[first]
+    shift = np.interp(base, knots, goal - knots).astype(np.float32)
+    return np.asarray(base + shift, dtype=np.float32)
+
+
+def noise_level(residual: Volume, base: Volume, usable: Mask, *, bins: int = 12) -> Volume:
+    """Standard deviation to expect of follow-up minus baseline in unchanged brain, voxel by voxel.
+
+    Noise is estimated in classes of the baseline's gradient, so that edges, where a small
+    misregistration shows, need a larger difference than flat tissue does.
+
+    Parameters
+    ----------
+    residual
+        (I, J, K) follow-up minus matched baseline.
+    base
+        (I, J, K) matched baseline.
+    usable
+        Voxels of unchanged brain.
+    bins
+        Number of gradient classes with equal voxel counts.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        (I, J, K) robust SD (1.4826 x median absolute deviation) in the units of ``residual``.
+    """
+    slope = np.sqrt(sum(np.square(part) for part in np.gradient(base)))
+    inside_slope, inside_residual = slope[usable], np.abs(residual[usable])
+    if inside_slope.size < 100 * bins:
+        value = 1.4826 * float(np.median(inside_residual)) if inside_slope.size else 1.0
+        return np.full(residual.shape, value, dtype=np.float32)
+    edges = np.quantile(inside_slope, np.linspace(0, 1, bins + 1))
+    index = np.clip(np.searchsorted(edges, inside_slope, side="right") - 1, 0, bins - 1)
+    centres = [float(np.median(inside_slope[index == b])) for b in range(bins) if (index == b).any()]
+    spread = [
+        1.4826 * float(np.median(inside_residual[index == b])) for b in range(bins) if (index == b).any()
+    ]
+    return np.interp(slope, centres, np.maximum.accumulate(spread)).astype(np.float32)

@@ -1,0 +1,83 @@
+"""Values to CSV cells and back.
+
+RFC 4180: comma, double quotes where needed, CRLF at line ends; UTF-8 without a byte-order mark. Numbers
+are written with 12 significant digits, so that noise in the last bits of an affine does not show; an absent
+value is an empty field.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from infarct_vol.records import Record
+
+LINE_END = "\r\n"
+_RUNS_AS_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_NEUTRALISER = "'"
+
+
+def csv_text(records: Iterable[Record], *, columns: Sequence[str]) -> str:
+    """Return a CSV document with one line per record, in the given columns.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite: an absent value is None, never NaN.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator=LINE_END)
+    writer.writerow(columns)
+    writer.writerows([cell(getattr(record, name)) for name in columns] for record in records)
+    return buffer.getvalue()
+
+
+def cell(value: object) -> str:
+    """Return one value as the text of its field."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            if not math.isfinite(value):
+                msg = f"a table cannot hold {value}: an absent number is an empty field"
+                raise ValueError(msg)
+            return format(value + 0.0, ".12g")
+        case _:
+            return neutralised(_printable(str(value)))
+
+
+def neutralised(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula.
+
+    Text that already starts with apostrophes and a formula character gets one more, so that
+    `original` undoes exactly what was done here.
+    """
+    return _NEUTRALISER + text if _is_formula(text.lstrip(_NEUTRALISER)) else text
+
+
+def original(text: str) -> str:
+    """Return the text that `neutralised` was given."""
+    stripped = text.removeprefix(_NEUTRALISER)
+    return stripped if stripped != text and _is_formula(stripped.lstrip(_NEUTRALISER)) else text
+
+
+def _is_formula(text: str) -> bool:
+    # spreadsheets skip leading blanks before they look for a formula
+    return text[:1] in _RUNS_AS_FORMULA or text.lstrip()[:1] in _RUNS_AS_FORMULA
+
+
+def _printable(text: str) -> str:
+    """Write control characters and bytes that are no text as visible escapes; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\x{ord(c):02x}" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\r\n" else c
+        for c in text
+    )

@@ -1,0 +1,92 @@
+"""The randomisation list: which participant had which arm, read only when the trial is unblinded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from infarct_vol.errors import StudyError
+
+ALL_ARMS = "all"
+"""Name of the pooled rows of the summary; no arm of a trial may be called so."""
+
+
+def read_randomization(
+    path: Path, *, participants: Iterable[str], known: Iterable[str] = ()
+) -> dict[str, str]:
+    """Read a randomisation list and return the arm of each participant.
+
+    Parameters
+    ----------
+    path
+        CSV with the columns ``participant_id`` and ``arm``; other columns are not read. Identifiers may
+        be written with or without ``sub-``; they are text, so ``007`` and ``7`` are two participants.
+    participants
+        Participants that are to be tabulated; each must have an arm.
+    known
+        Further participants of the study, who may be on the list without being tabulated.
+
+    Raises
+    ------
+    StudyError
+        If the list is missing or not such a CSV, names a participant twice (also in other case or other
+        Unicode form), names one that the study does not have, leaves an arm empty, or lacks a participant.
+    """
+    arms: dict[str, str] = {}
+    spellings: dict[str, str] = {}
+    for line, participant_id, arm in _entries(path):
+        where = f"{path.name} line {line}"
+        bare = _bare(participant_id)
+        folded = _bare(unicodedata.normalize("NFKC", participant_id).casefold())
+        twin = spellings.setdefault(folded, participant_id)
+        if bare in arms or twin != participant_id:
+            msg = f"'{participant_id}' is on the list twice (also as '{twin}'); keep one line a participant"
+            raise StudyError(msg, where=where)
+        if not participant_id or not arm or arm.casefold() == ALL_ARMS:
+            msg = (
+                f"expected a participant and an arm other than '{ALL_ARMS}', got '{participant_id}', '{arm}'"
+            )
+            raise StudyError(msg, where=where)
+        arms[bare] = arm
+    return _matched(arms, participants=tuple(participants), known=tuple(known), where=path.name)
+
+
+def _matched(
+    arms: dict[str, str], *, participants: tuple[str, ...], known: tuple[str, ...], where: str
+) -> dict[str, str]:
+    unknown = sorted(set(arms) - {_bare(name) for name in (*participants, *known)})
+    if unknown:
+        msg = f"the study has no participant {', '.join(unknown)}; check the spelling and leading zeros"
+        raise StudyError(msg, where=where)
+    without = sorted(name for name in participants if _bare(name) not in arms)
+    if without:
+        msg = f"no arm for {', '.join(without)}; add them to the list or leave them out of the tables"
+        raise StudyError(msg, where=where)
+    return {name: arms[_bare(name)] for name in participants}
+
+
+def _bare(participant_id: str) -> str:
+    return participant_id.removeprefix("sub-")
+
+
+def _entries(path: Path) -> list[tuple[int, str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        msg = f"no randomisation list at {path}"
+        raise StudyError(msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"the randomisation list cannot be read as UTF-8 text: {error}"
+        raise StudyError(msg, where=path.name) from None
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="")
+    columns = [name.strip() for name in reader.fieldnames or []]
+    if columns.count("participant_id") != 1 or columns.count("arm") != 1:
+        msg = f"expected the columns participant_id and arm, got {', '.join(columns) or 'an empty file'}"
+        raise StudyError(msg, where=path.name)
+    reader.fieldnames = columns
+    return [(reader.line_num, row["participant_id"].strip(), row["arm"].strip()) for row in reader]

@@ -1,0 +1,102 @@
+"""Tables of an output folder, read back as pandas DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pandas as pd
+
+from infarct_vol.change import ChangeRow
+from infarct_vol.errors import UsageError
+from infarct_vol.records import Record, VolumeRow
+from infarct_vol.tables.csvtext import original
+from infarct_vol.tables.summary import SummaryRow
+
+TABLE_FILES: Mapping[str, tuple[str, type[Record]]] = {
+    "volumes": ("volumes.csv", VolumeRow),
+    "change": ("change_from_baseline.csv", ChangeRow),
+    "summary": ("summary.csv", SummaryRow),
+}
+"""Table -> its file name and the record whose fields are its columns."""
+_YES_OR_NO = {"true": True, "false": False, "": None}
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The tables of one output folder.
+
+    Text columns are text (``"007"`` keeps its zeros, an absent text is ``""``); volumes are float64 in mL
+    with NaN where absent, counts ``Int64`` and yes-or-no columns ``boolean`` with ``<NA>`` where absent.
+    """
+
+    volumes: pd.DataFrame
+    change: pd.DataFrame
+    summary: pd.DataFrame
+
+
+def read_tables(out: Path | str) -> Tables:
+    """Read ``volumes.csv``, ``change_from_baseline.csv`` and ``summary.csv`` of an output folder.
+
+    Parameters
+    ----------
+    out
+        The output folder, or its ``tables`` folder.
+
+    Raises
+    ------
+    UsageError
+        If a table is not there, lacks a column or holds something else than its column says.
+    """
+    folder = Path(out)
+    if not (folder / "volumes.csv").is_file():
+        folder = folder / "tables"
+    frames = {name: _read(folder / file, record) for name, (file, record) in TABLE_FILES.items()}
+    return Tables(**frames)
+
+
+def _read(path: Path, record: type[Record]) -> pd.DataFrame:
+    try:
+        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        msg = f"no table {path.name} in {path.parent}; 'infarct-vol run' or 'infarct-vol tables' writes it"
+        raise UsageError(msg) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        msg = f"{path.name} is not one of our tables: {error}"
+        raise UsageError(msg) from None
+    lacking = [name for name in record.model_fields if name not in text.columns]
+    if lacking:
+        msg = f"{path.name} lacks the columns {', '.join(lacking)}; 'infarct-vol tables' writes it again"
+        raise UsageError(msg)
+    return pd.DataFrame({name: _typed(text[name], record, where=path.name) for name in text.columns})
+
+
+def _typed(column: pd.Series[str], record: type[Record], *, where: str) -> pd.Series[Any]:
+    name = str(column.name)
+    field = record.model_fields.get(name)
+    kind = _kind(field.annotation) if field else str
+    present = column.where(column != "")
+    try:
+        if kind is float:
+            return present.astype("float64")
+        if kind is int:
+            return pd.to_numeric(present).astype("Int64")
+        if kind is bool:
+            return pd.Series([_YES_OR_NO[text] for text in column], index=column.index, dtype="boolean")
+    except (ValueError, TypeError, KeyError) as error:
+        msg = f"column {name} holds something that is not of type {kind.__name__}: {error}"
+        raise UsageError(msg, where=where) from None
+    return column.map(original)
+
+
+def _kind(annotation: object) -> type:
+    """Return bool, int, float or str: what a field holds where it holds something."""
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = {_kind(part) for part in get_args(annotation) if part is not type(None)}
+        return kinds.pop() if len(kinds) == 1 else str
+    if get_origin(annotation) is Literal or annotation not in (bool, int, float):
+        return str
+    return annotation

@@ -1,0 +1,93 @@
+"""Measured against true volumes of a digital trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from infarct_vol.errors import UsageError
+
+_KEY = ["participant_id", "visit", "truth_parameter", "truth_modality"]
+_TRUTH_COLUMNS = ("participant_id", "visit", "modality", "parameter", "volume_ml", "scenario")
+
+
+def measured_against_truth(volumes: pd.DataFrame, truth_csv: Path) -> pd.DataFrame:
+    """Set each measured volume beside the true one.
+
+    Parameters
+    ----------
+    volumes
+        ``volumes.csv`` as `infarct_vol.tables.read_tables` gives it.
+    truth_csv
+        ``derivatives/truth/truth.csv`` of a digital trial.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per row of ``volumes``, in its order: participant_id, visit, parameter, modality, scenario,
+        true_ml, measured_ml, error_ml (measured minus true), error_percent (of the true volume; NaN where
+        that is 0), status, reason. NaN where there is no measurement or no truth.
+
+    Raises
+    ------
+    UsageError
+        If the truth is missing, lacks a column or states a volume twice.
+    """
+    truth = _read_truth(truth_csv)
+    # the same infarct has one true volume per image: DWI at baseline, FLAIR later, unless the row says
+    modality = volumes["modality"].where(volumes["modality"] != "", _expected_modality(volumes))
+    keyed = volumes.assign(
+        truth_parameter=volumes["parameter"].str.replace(r"_(dwi|flair)$", "", regex=True),
+        truth_modality=modality,
+    )
+    joined = keyed.merge(truth, on=_KEY, how="left", validate="many_to_one")
+    measured_ml, true_ml = joined["volume_ml"], joined["true_ml"]
+    return pd.DataFrame(
+        {
+            "participant_id": joined["participant_id"],
+            "visit": joined["visit"],
+            "parameter": joined["parameter"],
+            "modality": joined["truth_modality"],
+            "scenario": joined["scenario"].fillna(""),
+            "true_ml": true_ml,
+            "measured_ml": measured_ml,
+            "error_ml": measured_ml - true_ml,
+            "error_percent": 100.0 * (measured_ml - true_ml) / true_ml.where(true_ml != 0),
+            "status": joined["status"],
+            "reason": joined["reason"],
+        }
+    )
+
+
+def _expected_modality(volumes: pd.DataFrame) -> pd.Series[str]:
+    primary_baseline = (volumes["visit"] == "baseline") & (volumes["parameter"] == "infarct")
+    on_dwi = primary_baseline | (volumes["parameter"] == "infarct_dwi")
+    return on_dwi.map({True: "dwi", False: "flair"})
+
+
+def _read_truth(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        msg = f"no truth at {path}; 'infarct-vol simulate' writes it beside the trial it makes"
+        raise UsageError(msg) from None
+    lacking = [name for name in _TRUTH_COLUMNS if name not in table.columns]
+    if lacking:
+        msg = f"{path.name} lacks the columns {', '.join(lacking)}"
+        raise UsageError(msg)
+    truth = pd.DataFrame(
+        {
+            "participant_id": table["participant_id"],
+            "visit": table["visit"],
+            "truth_parameter": table["parameter"],
+            "truth_modality": table["modality"],
+            "true_ml": pd.to_numeric(table["volume_ml"].mask(table["volume_ml"] == "")).astype("float64"),
+            "scenario": table["scenario"],
+        }
+    )
+    twice = truth[truth.duplicated(_KEY)]
+    if len(twice):
+        msg = f"{path.name} states {' '.join(twice.iloc[0][_KEY])} twice"
+        raise UsageError(msg)
+    return truth
