@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infarct_vol.study import open_study
-from infarct_vol.trial import RunSummary, run_study
+import infarct_vol as iv
 from infarct_vol_cli.shell import Shell
+
+if TYPE_CHECKING:
+    from infarct_vol.trial import RunSummary
 
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", min=1, help="Worker processes; results do not depend on it.")
@@ -20,11 +22,11 @@ _WORDS = {"done": "measured", "kept": "unchanged, kept", "failed": "FAILED"}
 
 def run_with_progress(shell: Shell, study_path: Path, out: Path, **options: Any) -> RunSummary:
     """Run a study, show progress, and close with what was measured, flagged, refused and missing."""
-    study = open_study(study_path)
+    study = iv.open_study(study_path)
     labels = options.get("participant_labels") or ()
     chosen = study.select(labels) if labels else study
     with shell.progress("Participants", len(chosen.participants)) as advance:
-        summary = run_study(
+        summary = iv.run_study(
             study,
             out,
             on_progress=lambda participant, state, visits: advance(f"{participant}: {_WORDS[state]}", 1),

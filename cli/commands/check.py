@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infarct_vol.checking import check_study
-from infarct_vol.protocol import load_protocol
-from infarct_vol.study import open_study
+import infarct_vol as iv
 from infarct_vol_cli.commands._job import ProtocolFile
 from infarct_vol_cli.shell import Shell
 
@@ -27,7 +25,7 @@ def run(
 
     Example: `infarct-vol check my_study --json > checks.json`
     """
-    rows = list(check_study(open_study(study), protocol=load_protocol(protocol)))
+    rows = list(iv.check_study(iv.open_study(study), protocol=iv.load_protocol(protocol)))
     if as_json:
         shell.json([row.model_dump() for row in rows])
     else:

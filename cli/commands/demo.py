@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
+import infarct_vol as iv
 from infarct_vol.sample import sample_trial, sample_truth
-from infarct_vol.tables import measured_against_truth, read_tables
 from infarct_vol_cli.commands._job import Jobs, run_with_progress
 from infarct_vol_cli.shell import Shell
 
@@ -26,7 +26,7 @@ def run(
     Example: `infarct-vol demo my_first_trial`
     """
     summary = run_with_progress(shell, sample_trial(), out, jobs=jobs, truth=sample_truth())
-    compared = measured_against_truth(read_tables(out).volumes, sample_truth())
+    compared = iv.measured_against_truth(iv.read_tables(out).volumes, sample_truth())
     shell.table(
         "Measured against true volume",
         ("participant", "visit", "parameter", "true mL", "measured mL", "error mL", "error %"),
@@ -48,4 +48,4 @@ def run(
 
 
 def _number(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.2f}"
+    return "" if math.isnan(value) else f"{value:.2f}"

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
+import infarct_vol as iv
 from infarct_vol.errors import InfarctVolError
-from infarct_vol.measurement import MaskRow, mask_row
-from infarct_vol.nifti import load_mask
 from infarct_vol_cli.shell import Shell
 
 
@@ -27,10 +26,12 @@ def run(
 
     Example: `infarct-vol measure reader1/*.nii.gz --csv > volumes.csv`
     """
+    from infarct_vol.measurement import MaskRow, mask_row  # loaded here to keep --help quick
+
     rows: list[MaskRow] = []
     for path in masks:
         try:
-            rows.append(mask_row(load_mask(path), file=str(path), connectivity=connectivity))
+            rows.append(mask_row(iv.load_mask(path), file=str(path), connectivity=connectivity))
         except InfarctVolError as error:
             if error.exit_code != 1:
                 raise

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+import infarct_vol as iv
 from infarct_vol.errors import UsageError
 from infarct_vol.files import write_text
-from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol_cli.commands._job import ProtocolFile
 from infarct_vol_cli.shell import Shell, command
 
@@ -33,7 +33,7 @@ def init(
     if path.exists() and not force:
         msg = f"{path} exists; use --force to replace it"
         raise UsageError(msg)
-    write_text(Protocol().to_toml(), path)
+    write_text(iv.Protocol().to_toml(), path)
     shell.say(f"Protocol: {path.resolve()}")
 
 
@@ -44,5 +44,5 @@ def show(shell: Shell, protocol: ProtocolFile = None) -> None:
 
     Example: `infarct-vol protocol show --protocol protocol.toml`
     """
-    effective = load_protocol(protocol)
+    effective = iv.load_protocol(protocol)
     sys.stdout.write(f"# sha256 {effective.sha256}\n{effective.to_toml()}")

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
+import infarct_vol as iv
 from infarct_vol.files import write_json
-from infarct_vol.nifti import load_scan, save_scan
-from infarct_vol.protocol import load_protocol
-from infarct_vol.registration import register, resample, write_tfm
 from infarct_vol_cli.commands._job import ProtocolFile
 from infarct_vol_cli.shell import Shell
 
@@ -32,10 +30,14 @@ def run(
 
     Example: `infarct-vol register baseline.nii.gz month3.nii.gz -o month3.tfm --report month3.json`
     """
-    charter = load_protocol(protocol)
-    fixed_scan = load_scan(fixed, geometry=charter.geometry)
-    moving_scan = load_scan(moving, geometry=charter.geometry)
-    transform = register(fixed_scan, moving_scan, settings=charter.registration)
+    # loaded here to keep --help quick
+    from infarct_vol.nifti import save_scan
+    from infarct_vol.registration import resample, write_tfm
+
+    charter = iv.load_protocol(protocol)
+    fixed_scan = iv.load_scan(fixed, geometry=charter.geometry)
+    moving_scan = iv.load_scan(moving, geometry=charter.geometry)
+    transform = iv.register(fixed_scan, moving_scan, settings=charter.registration)
     quality = transform.quality
     verdict = quality.verdict if quality else "WARN"
     write_tfm(transform, output)

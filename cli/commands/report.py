@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infarct_vol.trial import remake_report
+import infarct_vol as iv
 from infarct_vol_cli.shell import Shell
 
 
@@ -16,5 +16,5 @@ def run(shell: Shell, out: Annotated[Path, typer.Argument(help="Output folder of
 
     Example: `infarct-vol report results`
     """
-    shell.say(f"Report: {remake_report(out).resolve()}")
+    shell.say(f"Report: {iv.remake_report(out).resolve()}")
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from infarct_vol.batch import ExecutorName
 from infarct_vol_cli.commands._job import Jobs, ProtocolFile, run_with_progress
 from infarct_vol_cli.shell import Shell
 
@@ -21,7 +20,7 @@ def run(
         list[str] | None, typer.Option(help="Only this participant; may be repeated.")
     ] = None,
     jobs: Jobs = 1,
-    executor: Annotated[ExecutorName, typer.Option(help="Where workers run.")] = "local",
+    executor: Annotated[Literal["local", "dask"], typer.Option(help="Where workers run.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler.")] = None,
     randomization: Annotated[
         Path | None, typer.Option(help="CSV of participant_id and arm; without it tables are BLINDED.")

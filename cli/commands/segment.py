@@ -7,12 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from infarct_vol.cases import segment_acute, segment_followup
+import infarct_vol as iv
 from infarct_vol.errors import UsageError
-from infarct_vol.images import LesionMask
-from infarct_vol.measurement import measure
-from infarct_vol.nifti import save_mask
-from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol_cli.commands._job import ProtocolFile
 from infarct_vol_cli.shell import Shell
 
@@ -50,13 +46,13 @@ def run(
     if (dwi is None) == (flair is None):
         msg = "give --dwi for an acute case, or --flair for a follow-up case"
         raise UsageError(msg)
-    charter = _with_method(load_protocol(protocol), method)
+    charter = _with_method(iv.load_protocol(protocol), method)
     if dwi is not None:
-        mask = segment_acute(
+        mask = iv.segment_acute(
             dwi, adc, b0=b0, bvalue=bvalue, adc_unit=adc_unit, brain=brain_mask, protocol=charter
         )
     elif flair is not None:
-        mask = segment_followup(
+        mask = iv.segment_followup(
             flair,
             baseline_flair=baseline_flair,
             baseline_mask=baseline_mask,
@@ -64,21 +60,21 @@ def run(
             t1w=t1w,
             protocol=charter,
         )
-    save_mask(mask, output)
+    iv.save_mask(mask, output)
     _tell(shell, mask, output)
     return 0
 
 
-def _with_method(protocol: Protocol, method: Literal["local", "rapid_like"] | None) -> Protocol:
+def _with_method(protocol: iv.Protocol, method: Literal["local", "rapid_like"] | None) -> iv.Protocol:
     if method is None:
         return protocol
     return protocol.model_copy(update={"acute": protocol.acute.model_copy(update={"method": method})})
 
 
-def _tell(shell: Shell, mask: LesionMask, output: Path) -> None:
+def _tell(shell: Shell, mask: iv.LesionMask, output: Path) -> None:
     for flag in mask.flags:
         shell.say(f"for the reader: {flag}", level="warning")
-    volume = measure(mask)
+    volume = iv.measure(mask)
     shell.json(
         {
             "mask": str(output),

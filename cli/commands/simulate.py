@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+import infarct_vol as iv
 from infarct_vol.errors import UsageError
-from infarct_vol.simulation import simulate_trial
 from infarct_vol_cli.commands._job import Jobs
 from infarct_vol_cli.shell import Shell
 
@@ -29,7 +29,7 @@ def run(
         msg = f"{out} is not empty; simulate into a new folder"
         raise UsageError(msg)
     with shell.progress("Participants", participants) as advance:
-        simulate_trial(
+        iv.simulate_trial(
             out,
             participants=participants,
             seed=seed,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infarct_vol.trial import remake_tables
+import infarct_vol as iv
 from infarct_vol_cli.shell import Shell
 
 
@@ -22,7 +22,7 @@ def run(
 
     Example: `infarct-vol tables results --randomization list.csv`
     """
-    paths = remake_tables(out, randomization=randomization)
+    paths = iv.remake_tables(out, randomization=randomization)
     for path in (paths.volumes, paths.change, paths.summary, paths.dictionary):
         shell.say(str(path.resolve()))
     return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -49,6 +49,14 @@ class RegistrationSettings(Section):
         description="mm; spacing of the copies compared, coarse to fine; 8 and 4 must be there (own trials: "
         "1 mm halves the error of 2 mm on 3-D scans)",
     )
+    @field_validator("levels_mm")
+    @classmethod
+    def _searchable(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not {4.0, 8.0} <= set(levels) or min(levels) <= 0 or max(levels) > 8.0:
+            msg = f"levels are positive, at most 8 mm, and 8 and 4 are among them; got {levels}"
+            raise ValueError(msg)
+        return levels
+
     knots: int = Field(
         48, ge=8, le=256, description="intensity knots of the expected partner intensity (own trials)"
     )
@@ -66,6 +74,49 @@ class RegistrationSettings(Section):
     )
     start_shift_mm: float = Field(
         25.0, ge=0, description="mm; shifts along the body axis tried first, for scans that cover less neck"
+    )
+    match_warn: float = Field(
+        0.20,
+        ge=0,
+        description="match (0 to 1: sharpness of the fit x its lead over the mirrored fit) of two scans of "
+        "one contrast below which a reader looks; one's own brain reached 0.22 and more, another's at most "
+        "0.13 (simulated heads)",
+    )
+    match_fail: float = Field(
+        0.13, ge=0, description="match of two scans of one contrast below which the registration is refused"
+    )
+    match_warn_cross: float = Field(
+        0.10,
+        ge=0,
+        description="match_warn for different or unknown contrasts; one's own brain reached 0.09 and more, "
+        "another's at most 0.07 (simulated heads)",
+    )
+    match_fail_cross: float = Field(0.065, ge=0, description="match_fail for different or unknown contrasts")
+    mirrored_warn: float = Field(
+        0.80,
+        gt=0,
+        description="likeness of the left-right mirrored fit as a share of the fit's own: above it a reader "
+        "looks, at 1 the registration is refused; one's own brain reached at most 0.71 (simulated heads)",
+    )
+    coverage_warn: float = Field(
+        0.70,
+        ge=0,
+        le=1,
+        description="share of one scan's brain inside the other scan below which a reader looks",
+    )
+    coverage_fail: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="share of one scan's brain inside the other scan below which it is refused",
+    )
+    halves_warn_mm: float = Field(
+        0.5,
+        gt=0,
+        description="mm; half the distance between fits to two halves of the brain, above: a reader looks",
+    )
+    halves_fail_mm: float = Field(
+        2.0, gt=0, description="mm; half the distance between fits to two halves of the brain, above: refused"
     )
 
 
@@ -115,7 +166,7 @@ class AcuteSettings(Section):
         "(own trials)",
     )
     tail_freedom: float = Field(
-        5.0, gt=0, description="degrees of freedom of the Student-t spread of normal tissue (own trials)"
+        8.0, gt=0, description="degrees of freedom of the Student-t spread of normal tissue (own trials)"
     )
     mirror_reach_mm: float = Field(
         4.0, ge=0, description="mm; how inexact the mirrored hemisphere may be (own trials)"
@@ -137,8 +188,15 @@ class AcuteSettings(Section):
         5.0, description="natural log; a candidate needs a voxel of at least this (own trials)"
     )
     component_evidence: float = Field(
-        7.5,
-        description="natural log; peak a component needs to be kept (healthy scans peak at 7; own trials)",
+        8.0,
+        description="natural log; peak a component of 0.1 mL needs to be kept (own trials: in a healthy scan "
+        "no component of visible brightness reached it)",
+    )
+    size_relief: float = Field(
+        0.7,
+        ge=0,
+        description="natural log; how much less peak evidence a ten times larger component needs, never less "
+        "than seed_evidence: noise and cortex make small components (own trials)",
     )
     component_brightness: float = Field(
         0.2,

@@ -22,7 +22,7 @@ def distance_to(mask: Mask, *, spacing_mm: NDArray[np.float64]) -> Volume:
     """
     if not mask.any():
         return np.full(mask.shape, FAR_MM, dtype=np.float32)
-    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(mask).view(np.uint8))
     image.SetSpacing([float(s) for s in spacing_mm[::-1]])
     transform = sitk.SignedMaurerDistanceMapImageFilter()
     transform.SetNumberOfWorkUnits(1)
@@ -42,13 +42,36 @@ def depth_in(mask: Mask, *, spacing_mm: NDArray[np.float64]) -> Volume:
 
 
 def closed(mask: Mask, radius_mm: float, *, spacing_mm: NDArray[np.float64]) -> Mask:
-    """Return the closing of ``mask`` by a ball: gaps narrower than the diameter are filled."""
-    pad = [(math.ceil(radius_mm / s) + 1,) * 2 for s in spacing_mm]
-    # beyond the field of view lies more of the same: repeated edges keep cut surfaces flat and whole
-    grown = distance_to(np.pad(mask, pad, mode="edge"), spacing_mm=spacing_mm) <= radius_mm
+    """Return the closing of ``mask`` by a ball: gaps narrower than the diameter are filled.
+
+    Beyond the field of view lies more of the same: surfaces cut by it stay flat and whole.
+    """
+    result = np.zeros(mask.shape, dtype=bool)
+    reach = [math.ceil(radius_mm / s) + 1 for s in spacing_mm]
+    box = grown_box(mask, reach)
+    if box is None:
+        return result
+    tight = ndimage.find_objects(mask.view(np.int8))[0]
+    pad = [
+        (r - (t.start - b.start), r - (b.stop - t.stop)) for r, t, b in zip(reach, tight, box, strict=True)
+    ]
+    padded = np.pad(mask[box], pad, mode="edge")
+    grown = distance_to(padded, spacing_mm=spacing_mm) <= radius_mm
     shrunk = depth_in(grown, spacing_mm=spacing_mm) > radius_mm
-    inner = tuple(slice(p, p + n) for (p, _), n in zip(pad, mask.shape, strict=True))
-    return np.ascontiguousarray(shrunk[inner])
+    inner = tuple(slice(p, n - q) for (p, q), n in zip(pad, padded.shape, strict=True))
+    result[box] = shrunk[inner]
+    return result
+
+
+def grown_box(mask: Mask, reach: list[int]) -> tuple[slice, ...] | None:
+    """Return the slices of the mask's bounding box grown by ``reach`` voxels; None if it is empty."""
+    found = ndimage.find_objects(mask.view(np.int8))
+    if not found:
+        return None
+    return tuple(
+        slice(max(0, s.start - r), min(n, s.stop + r))
+        for s, r, n in zip(found[0], reach, mask.shape, strict=True)
+    )
 
 
 def largest_component(mask: Mask) -> Mask:

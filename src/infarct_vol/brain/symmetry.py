@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from infarct_vol.brain.morphology import Mask
 
-_SAMPLES = 4000
-_SEARCH = ((16.0, 4.0, 9.0, 3.0), (3.0, 1.0, 2.0, 1.0))
+_SAMPLES = 1000
+_SEARCH = ((16.0, 8.0, 9.0, 4.5), (6.0, 3.0, 3.0, 1.5), (2.0, 1.0, 1.5, 0.75))
 """Per round: largest angle and its step in degrees, largest shift and its step in mm."""
 
 
@@ -41,7 +41,7 @@ def mirror_plane(brain: Mask, *, spacing_mm: NDArray[np.float64]) -> MirrorPlane
     Returns
     -------
     MirrorPlane
-        The best of a coarse and then a fine search over yaw, roll and shift.
+        The best of ever finer searches over yaw, roll and shift.
     """
     voxels = np.argwhere(brain)
     points = voxels[:: max(1, len(voxels) // _SAMPLES)] * spacing_mm

@@ -13,7 +13,7 @@ from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 MAD_TO_SD = 1.4826
 """Median absolute deviation to standard deviation, for a normal distribution."""
 _TISSUE_MADS = 3.0
-_PASSES = 3
+_PASSES = 4
 
 
 def flatten_bias(
@@ -80,7 +80,7 @@ def tissue_reference(
     """Return median and robust SD of normal-appearing tissue.
 
     Voxels further than three robust SD from the median (CSF, lesions, vessels) are left out and both are
-    taken again, three times.
+    taken again, at most four times.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _log_shading(level: Volume, usable: Mask, *, sigma_mm: float, spacing_mm: ND
         middle, sd = _median_and_sd(rest[tissue])
         tissue = usable & (np.abs(rest - middle) <= max(_TISSUE_MADS * sd, 1e-3))
         weight = smoothed(tissue.astype(np.float32), sigma_mm, spacing_mm=spacing_mm)
-        total = smoothed(np.where(tissue, logs, 0).astype(np.float32), sigma_mm, spacing_mm=spacing_mm)
-        shading = np.where(weight > 1e-4, total / np.maximum(weight, 1e-4), np.median(logs[tissue]))
-        shading = shading.astype(np.float32)
+        total = smoothed(np.where(tissue, rest, 0).astype(np.float32), sigma_mm, spacing_mm=spacing_mm)
+        # smoothing what is left, again and again, undoes the flattening at the edge of the brain
+        shading += np.where(weight > 1e-4, total / np.maximum(weight, 1e-4), 0).astype(np.float32)
     return np.asarray(shading - np.median(shading[tissue]), dtype=np.float32)

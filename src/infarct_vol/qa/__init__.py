@@ -1,8 +1,9 @@
 """Pictures of masks, registrations and volumes over time, and the static report."""
 
 from infarct_vol.qa.album import figure_paths
+from infarct_vol.qa.checkerboard import checkerboard
 from infarct_vol.qa.figures import Picture
-from infarct_vol.qa.overlays import checkerboard, lesion_mosaic, side_by_side
+from infarct_vol.qa.overlays import lesion_mosaic, side_by_side
 from infarct_vol.qa.participant import render_participant
 from infarct_vol.qa.report import write_report
 from infarct_vol.qa.trajectories import measured_against_true, participant_trajectory, trial_change

@@ -351,7 +351,7 @@ def _accounting(record: ParticipantRecord) -> Iterator[Cells]:
 def truth_table(truth: pd.DataFrame) -> tuple[list[Cells], list[str]]:
     """Return rows of measured against true volumes, and the result in words."""
     rows = []
-    for row in _records(truth):
+    for row in _records(without_repeats(truth)):
         state = str(row.get("status") or "measured")
         rows.append(
             {
@@ -379,6 +379,12 @@ def truth_table(truth: pd.DataFrame) -> tuple[list[Cells], list[str]]:
                 f"{label}, infarcts of 5 mL and more: median |error| {errors.median():.1f} % (n = {n})"
             )
     return rows, words
+
+
+def without_repeats(truth: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows whose number stands in the primary row already: the infarct on its own modality."""
+    on_flair_later = (truth["parameter"] == "infarct_flair") & (truth["visit"] != "baseline")
+    return truth[~(on_flair_later | (truth["parameter"] == "infarct_dwi"))]
 
 
 def _records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from infarct_vol.diffusion import images_from_series
 from infarct_vol.files import nifti_stem
+from infarct_vol.geometry import Grid
 from infarct_vol.images import MODALITY_LABELS, Identity, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
-from infarct_vol.protocol import Protocol
+from infarct_vol.protocol import ANALYSED_VISITS, Protocol
 from infarct_vol.qa.album import Album, figure_folder
-from infarct_vol.qa.overlays import checkerboard, lesion_mosaic, side_by_side
+from infarct_vol.qa.checkerboard import checkerboard
+from infarct_vol.qa.overlays import lesion_mosaic, side_by_side
 from infarct_vol.qa.trajectories import participant_trajectory
 from infarct_vol.qa.wording import STATUS_LABELS, session_label, visit_label
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
@@ -53,32 +57,47 @@ def render_participant(
     shelf = _Shelf(record, study_root, out, protocol)
     album = Album(figure_folder(record.participant_id, out))
     _draw_trajectory(album, record, protocol)
+    matched: _Matched | None = None
     for at, visit in enumerate(record.visits):
-        for modality in ("dwi", "flair"):
-            if visit.scan(modality) is not None:
-                with album.attempt(visit.visit, f"{MODALITY_LABELS[modality]} picture"):
-                    _draw_mosaic(album, shelf, visit, modality, prefix=f"{at:02d}")
-    _draw_registered(album, shelf)
+        shown = _draw_mosaics(album, shelf, visit, prefix=f"{at:02d}")
+        if visit.visit == "baseline" and "flair" in shown:
+            matched = _Matched(*shown["flair"])
+            with album.attempt(visit.visit, "checkerboard of FLAIR and DWI"):
+                _draw_within_visit(album, shelf, visit, shown, prefix=f"{at:02d}")
+        elif matched is not None and visit.visit in ANALYSED_VISITS:
+            matched.scans[visit.visit], matched.notes[visit.visit] = None, _absence(visit)
+            with album.attempt(visit.visit, "registered picture"):
+                _draw_registered(album, shelf, visit, shown, matched, prefix=f"{at:02d}")
+    if matched is not None and matched.scans:
+        with album.attempt("baseline", "pictures side by side"):
+            _draw_side_by_side(album, record.participant_id, matched)
     return album.close()
+
+
+Masks = dict[str, LesionMask | None]
+Shown = dict[str, tuple[Scan, Masks]]
+
+
+@dataclass
+class _Matched:
+    """Baseline FLAIR, and what was brought onto its grid for the picture of matched slices."""
+
+    fixed: Scan
+    masks: Masks
+    scans: dict[str, Scan | None] = field(default_factory=dict)
+    contours: dict[str, Masks] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class _Shelf:
-    """Reads a participant's scans, masks and transforms, each at most once while it is kept."""
+    """Reads a participant's scans, masks and transforms."""
 
     record: ParticipantRecord
     study_root: Path
     out: Path
     protocol: Protocol
-    kept: dict[tuple[str, str], Scan] = field(default_factory=dict)
     computed_adc: dict[str, Scan] = field(default_factory=dict)
-
-    def scan(self, visit: VisitRecord, modality: Modality, *, keep: bool = False) -> Scan:
-        key = (visit.session_id or visit.visit, modality)
-        scan = self.kept[key] if key in self.kept else self._read(visit, modality)
-        if keep:
-            self.kept[key] = scan
-        return scan
 
     def adc_beside(self, visit: VisitRecord, dwi: Scan) -> Scan | None:
         """Return the ADC map on the DWI's grid: the session's own, or the one of its diffusion series."""
@@ -87,7 +106,8 @@ class _Shelf:
             return adc if adc.grid.is_same_as(dwi.grid) else None
         return self.computed_adc.get(visit.visit)
 
-    def _read(self, visit: VisitRecord, modality: Modality) -> Scan:
+    def scan(self, visit: VisitRecord, modality: Modality) -> Scan:
+        """Return one image; a diffusion series as its trace."""
         found = visit.scan(modality)
         path = self.study_root / (found.path if found else "")
         identity = Identity(
@@ -106,7 +126,12 @@ class _Shelf:
             self.computed_adc[visit.visit] = images.adc
         return images.trace
 
-    def masks(self, visit: VisitRecord, modality: str) -> dict[str, LesionMask | None]:
+    def transform(self, registration: RegistrationRecord) -> RigidTransform:
+        """Return points of the fixed image -> points of the moving image."""
+        return read_tfm(self.out / str(registration.path))
+
+    def masks(self, visit: VisitRecord, modality: str) -> Masks:
+        """Return the masks made on one image, by the names of their contours."""
         names = _CONTOURS_OF[modality]
         return {
             name: load_mask(self.out / visit.masks[key]) for name, key in names.items() if key in visit.masks
@@ -126,92 +151,96 @@ def _draw_trajectory(album: Album, record: ParticipantRecord, protocol: Protocol
     album.add(picture, "trajectory.png", kind="trajectory", visit="", caption=caption)
 
 
-def _draw_mosaic(album: Album, shelf: _Shelf, visit: VisitRecord, modality: Modality, *, prefix: str) -> None:
-    scan = shelf.scan(visit, modality, keep=visit.visit == "baseline")
-    adc = shelf.adc_beside(visit, scan) if modality == "dwi" else None
-    companions = {"ADC": adc} if adc is not None else {}
-    label = MODALITY_LABELS[modality]
-    title = f"{shelf.record.participant_id}, {visit_label(visit.visit)}, {label}"
-    picture = lesion_mosaic(scan, shelf.masks(visit, modality), title=title, companions=companions)
-    caption = f"{label} at {visit_label(visit.visit)}, native grid: {scan.grid.describe()}."
-    file = f"{prefix}_{visit.visit}_{modality}.jpg"
-    album.add(picture, file, kind="mosaic", visit=visit.visit, caption=caption)
-
-
-def _draw_registered(album: Album, shelf: _Shelf) -> None:
-    """Draw baseline and registered follow-ups side by side, and a checkerboard of every registration."""
-    baseline = shelf.record.visit("baseline")
-    if baseline is None or baseline.scan("flair") is None:
-        return
-    with album.attempt("baseline", "registered pictures"):
-        fixed = shelf.scan(baseline, "flair", keep=True)
-        contours = {"baseline": shelf.masks(baseline, "flair")}
-        moved: dict[str, Scan | None] = {}
-        notes: dict[str, str] = {}
-        _draw_within_visit(album, shelf, baseline, fixed)
-        for at, visit in enumerate(shelf.record.visits):
-            if visit.visit in {"baseline", "early", "unscheduled"}:
-                continue
-            moved[visit.visit], notes[visit.visit] = None, _absence(visit)
-            for registration in _to_baseline(visit):
-                with album.attempt(visit.visit, "registered picture"):
-                    scan, masks = _moved(shelf, visit, registration, fixed)
-                    moved[visit.visit] = scan
-                    notes[visit.visit] = f"registered: {registration.verdict}"
-                    contours[visit.visit] = {"baseline infarct": contours["baseline"].get("infarct"), **masks}
-                    _draw_checkerboard(album, fixed, scan, registration, visit, prefix=f"{at:02d}")
-        if moved:
-            title = f"{shelf.record.participant_id}, baseline FLAIR and registered follow-ups, matched slices"
-            picture = side_by_side(fixed, moved, contours=contours, notes=notes, title=title)
-            caption = (
-                "Follow-up FLAIR resampled onto the baseline grid for this picture only; "
-                "volumes come from the native grids."
-            )
-            file = "registered.jpg"
-            album.add(picture, file, kind="side_by_side", visit="", caption=caption)
+def _draw_mosaics(album: Album, shelf: _Shelf, visit: VisitRecord, *, prefix: str) -> Shown:
+    """Draw what was measured at one visit; return the images and masks for the pictures that follow."""
+    shown: Shown = {}
+    modalities: tuple[Modality, ...] = ("dwi", "flair")
+    for modality in modalities:
+        if visit.scan(modality) is None:
+            continue
+        label = MODALITY_LABELS[modality]
+        with album.attempt(visit.visit, f"{label} picture"):
+            scan, masks = shelf.scan(visit, modality), shelf.masks(visit, modality)
+            adc = shelf.adc_beside(visit, scan) if modality == "dwi" else None
+            title = f"{shelf.record.participant_id}, {visit_label(visit.visit)}, {label}"
+            companions = {"ADC": adc} if adc is not None else {}
+            picture = lesion_mosaic(scan, masks, title=title, companions=companions)
+            caption = f"{label} at {visit_label(visit.visit)}, native grid: {scan.grid.describe()}."
+            file = f"{prefix}_{visit.visit}_{modality}.jpg"
+            album.add(picture, file, kind="mosaic", visit=visit.visit, caption=caption)
+            shown[modality] = scan, masks
+    return shown
 
 
 def _absence(visit: VisitRecord) -> str:
-    if visit.status == "measured":
-        return "not registered"
-    return STATUS_LABELS[visit.status]
+    return "not registered" if visit.status == "measured" else STATUS_LABELS[visit.status]
 
 
-def _to_baseline(visit: VisitRecord) -> Iterator[RegistrationRecord]:
-    own = session_label(visit.session_id)
-    for registration in visit.registrations:
-        if registration.moving == own and registration.path is not None and visit.scan("flair"):
-            yield registration
-            return
-
-
-def _moved(
-    shelf: _Shelf, visit: VisitRecord, registration: RegistrationRecord, fixed: Scan
-) -> tuple[Scan, dict[str, LesionMask | None]]:
-    transform = read_tfm(shelf.out / str(registration.path))
-    scan = resample(shelf.scan(visit, "flair"), fixed.grid, transform)
-    masks: dict[str, LesionMask | None] = {}
-    for name, mask in shelf.masks(visit, "flair").items():
-        if mask is not None:
-            masks[name] = _contour_on(fixed, mask, transform)
-    return scan, masks
-
-
-def _contour_on(fixed: Scan, mask: LesionMask, transform: RigidTransform) -> LesionMask:
-    """Return a mask's outline on the baseline grid, for the eye only: half-way level, linear."""
-    share = resample(Scan(mask.data.astype(np.float32), mask.grid), fixed.grid, transform)
-    return LesionMask(share.data >= 0.5, fixed.grid)
-
-
-def _draw_within_visit(album: Album, shelf: _Shelf, baseline: VisitRecord, fixed: Scan) -> None:
-    """Draw the checkerboard of baseline FLAIR and DWI, which carries the infarct onto the FLAIR."""
+def _draw_within_visit(
+    album: Album, shelf: _Shelf, baseline: VisitRecord, shown: Shown, *, prefix: str
+) -> None:
+    """Draw the checkerboard of baseline FLAIR and DWI: the registration carries the infarct over."""
     for registration in baseline.registrations:
-        if registration.moving != "DWI" or registration.path is None or baseline.scan("dwi") is None:
-            continue
-        with album.attempt("baseline", "DWI checkerboard"):
-            transform = read_tfm(shelf.out / registration.path)
-            moved = resample(shelf.scan(baseline, "dwi"), fixed.grid, transform)
-            _draw_checkerboard(album, fixed, moved, registration, baseline, prefix="00")
+        if registration.moving == "DWI" and registration.path is not None and "dwi" in shown:
+            fixed = shown["flair"][0]
+            moved = resample(shown["dwi"][0], fixed.grid, shelf.transform(registration))
+            _draw_checkerboard(album, fixed, moved, registration, baseline, prefix=prefix)
+
+
+def _draw_registered(
+    album: Album, shelf: _Shelf, visit: VisitRecord, shown: Shown, matched: _Matched, *, prefix: str
+) -> None:
+    """Bring a follow-up onto the baseline grid and draw its checkerboard."""
+    own = session_label(visit.session_id)
+    registration = next((r for r in visit.registrations if r.moving == own and r.path is not None), None)
+    if registration is None or "flair" not in shown:
+        return
+    scan, masks = shown["flair"]
+    transform = shelf.transform(registration)
+    moved = resample(scan, matched.fixed.grid, transform)
+    contours: Masks = {"baseline infarct": matched.masks.get("infarct")}
+    for name, mask in masks.items():
+        contours[name] = _contour_on(matched.fixed.grid, mask, transform) if mask is not None else None
+    matched.scans[visit.visit], matched.contours[visit.visit] = moved, contours
+    matched.notes[visit.visit] = f"registered: {registration.verdict}"
+    _draw_checkerboard(album, matched.fixed, moved, registration, visit, prefix=prefix)
+
+
+def _contour_on(grid: Grid, mask: LesionMask, transform: RigidTransform) -> LesionMask:
+    """Return a mask's outline on the baseline grid, for the eye only: half-way level, linear."""
+    data = np.zeros(grid.shape, dtype=np.bool_)
+    hits = np.argwhere(mask.data)
+    if hits.size:
+        own = _box(hits, mask.grid.shape)
+        near = Scan(mask.data[own].astype(np.float32), mask.grid.crop(own))
+        corners = np.array(list(itertools.product(*((-1, n) for n in near.grid.shape))))
+        reached = grid.to_index(transform.inverse().apply(near.grid.to_world(corners)))
+        box = _box(np.rint(reached), grid.shape)
+        if all(part.stop > part.start for part in box):
+            data[box] = resample(near, grid.crop(box), transform).data >= 0.5
+    return LesionMask(data, grid)
+
+
+def _box(points: NDArray[Any], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return the box around points (N, 3), one voxel wider, within the grid; empty where it lies outside."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    limits = zip(low, high, shape, strict=True)
+    return tuple(slice(max(0, int(a) - 1), max(0, min(n, int(b) + 2))) for a, b, n in limits)
+
+
+def _draw_side_by_side(album: Album, participant_id: str, matched: _Matched) -> None:
+    picture = side_by_side(
+        matched.fixed,
+        matched.scans,
+        contours={"baseline": matched.masks, **matched.contours},
+        notes=matched.notes,
+        title=f"{participant_id}, baseline FLAIR and registered follow-ups, matched slices",
+    )
+    caption = (
+        "Follow-up FLAIR resampled onto the baseline grid for this picture only; "
+        "volumes come from the native grids."
+    )
+    album.add(picture, "registered.jpg", kind="side_by_side", visit="", caption=caption)
 
 
 def _draw_checkerboard(

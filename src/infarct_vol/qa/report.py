@@ -147,7 +147,8 @@ def _truth(truth: pd.DataFrame | None) -> dict[str, Any]:
     if truth is None or truth.empty:
         return {"truth_rows": [], "truth_words": [], "truth_chart": ""}
     rows, words = content.truth_table(truth)
-    return {"truth_rows": rows, "truth_words": words, "truth_chart": _embedded(measured_against_true(truth))}
+    chart = measured_against_true(content.without_repeats(truth))
+    return {"truth_rows": rows, "truth_words": words, "truth_chart": _embedded(chart)}
 
 
 def _participant(record: ParticipantRecord, out: Path, *, at: int) -> dict[str, Any]:

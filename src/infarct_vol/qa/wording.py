@@ -61,7 +61,7 @@ def number(value: object, *, sign: bool = False) -> str:
         return ""
     size = abs(value)
     places = 1 if size >= 10 or size == 0 else 2 if size >= 1 else 3
-    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
+    text = f"{value:+.{places}f}" if sign and value != 0 else f"{value:.{places}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -69,7 +69,7 @@ def percent(value: object, *, sign: bool = True) -> str:
     """Return a percentage with one decimal, without its sign of percent; an absent one as an empty text."""
     if not isinstance(value, (int, float)) or not has_value(value):
         return ""
-    text = f"{value:+.1f}" if sign else f"{value:.1f}"
+    text = f"{value:+.1f}" if sign and value != 0 else f"{value:.1f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -11,6 +11,7 @@ tissue fall out. Both directions count alike, so that exchanging the scans inver
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +94,9 @@ class Side:
         return cls(level, Knots(level.intensities, knots=knots))
 
 
+Sides = tuple[Side, Side]
+
+
 class Normal(NamedTuple):
     """Normal equations of one direction: curvature (6, 6), slope (6,), weights to carry over (N,)."""
 
@@ -109,9 +113,7 @@ class Refined(NamedTuple):
     steps: int
 
 
-def _spread(
-    knots: Knots, weights: NDArray[np.float32], residual: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _spread(knots: Knots, weights: NDArray[np.float32], residual: NDArray[np.float32]) -> NDArray[np.float32]:
     """Spread of the residual at every point, learned per knot from mean absolute deviations."""
     mass = knots.totals(weights)
     size = knots.totals(weights * np.abs(residual))
@@ -193,6 +195,11 @@ def _seen_from_fixed(normal: Normal, matrix: Matrix) -> Normal:
     return Normal(adjoint.T @ normal.curvature @ adjoint, adjoint.T @ normal.slope, normal.weights)
 
 
+def inverted(matrix: Matrix) -> Matrix:
+    """Return the inverse of a transform."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def moved(matrix: Matrix, motion: NDArray[np.float64]) -> Matrix:
     """Apply a motion (shift, rotation vector; about the world origin) after a transform."""
     x, y, z = motion[3:]
@@ -203,8 +210,7 @@ def moved(matrix: Matrix, motion: NDArray[np.float64]) -> Matrix:
 
 
 def refine(
-    fixed: Side,
-    moving: Side,
+    sides: Sides,
     start: Matrix,
     *,
     tolerance_mm: float,
@@ -218,9 +224,9 @@ def refine(
     """
     matrix = start
     carried: list[NDArray[np.float32] | None] = [None, None]
-    corners = _extent(moving.level.points)
+    corners = _extent(sides[1].level.points)
     for step in range(1, max_steps + 1):
-        forward, backward = both_directions(fixed, moving, matrix, weights=carried, keep=keep)
+        forward, backward = both_directions(sides, matrix, weights=carried, keep=keep)
         carried = [forward.weights, backward.weights]
         motion = _solved(forward.curvature + backward.curvature, forward.slope + backward.slope)
         motion *= _RELAXATION
@@ -234,15 +240,15 @@ def refine(
 
 
 def both_directions(
-    fixed: Side,
-    moving: Side,
+    sides: Sides,
     matrix: Matrix,
     *,
     weights: list[NDArray[np.float32] | None],
     keep: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
 ) -> tuple[Normal, Normal]:
     """Linearise both directions for one motion of moving points applied after ``matrix``."""
-    inverse = np.linalg.inv(matrix)
+    fixed, moving = sides
+    inverse = inverted(matrix)
     chosen = keep if keep is not None else (None, None)
     forward = normal_equations(fixed, moving.level, matrix, weights=weights[0], keep=chosen[0])
     backward = normal_equations(moving, fixed.level, inverse, weights=weights[1], keep=chosen[1])
@@ -260,8 +266,8 @@ def _solved(curvature: Matrix, slope: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _extent(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = points.min(axis=0), points.max(axis=0)
-    return np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+    ends = np.stack((points.min(axis=0), points.max(axis=0)), axis=1)
+    return np.array(list(product(*ends)))
 
 
 def _largest_move(motion: NDArray[np.float64], points: NDArray[np.float64]) -> float:
@@ -297,8 +303,13 @@ def likeness(side: Side, other: Level, matrix: Matrix) -> Likeness:
     return Likeness(max(nats, 0.0), count / len(points))
 
 
-def score(fixed: Side, moving: Side, matrix: Matrix) -> float:
+def likenesses(sides: Sides, matrix: Matrix) -> tuple[Likeness, Likeness]:
+    """Likeness in both directions, fixed points first."""
+    fixed, moving = sides
+    return likeness(fixed, moving.level, matrix), likeness(moving, fixed.level, inverted(matrix))
+
+
+def score(sides: Sides, matrix: Matrix) -> float:
     """Symmetric likeness, each direction counted by its share of points inside the partner."""
-    forward = likeness(fixed, moving.level, matrix)
-    backward = likeness(moving, fixed.level, np.linalg.inv(matrix))
+    forward, backward = likenesses(sides, matrix)
     return forward.nats * forward.inside + backward.nats * backward.inside

@@ -59,8 +59,10 @@ def resample_mask(mask: LesionMask, grid: Grid, transform: RigidTransform) -> Le
 
     The covered share of every target voxel is counted on sub-voxels small against the mask's own voxels.
     A linear interpolation at the voxel centre would not do: from 1 mm to 5 mm slices it reads one slice
-    in five, and it rounds off corners even where both grids are the same. Volumes for tables never come from a resampled mask; ``evidence`` carries
-    ``source_volume_ml`` and ``covered_volume_ml`` (before the half-covered rule) to compare with.
+    in five, and it rounds off corners even where both grids are the same.
+
+    Volumes for tables never come from a resampled mask; ``evidence`` carries ``source_volume_ml`` and
+    ``covered_volume_ml`` (before the half-covered rule) to compare with.
 
     Parameters
     ----------

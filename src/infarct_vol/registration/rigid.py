@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from infarct_vol.images import BrainMask, LesionMask, Scan
-from infarct_vol.registration.engine import Matrix, Refined, Side, refine
+from infarct_vol.registration.engine import Matrix, Refined, refine
 from infarct_vol.registration.pyramid import Pyramid, prepare
-from infarct_vol.registration.search import MIDDLE_MM, find_starts
+from infarct_vol.registration.search import MIDDLE_MM, find_starts, sides_at
 from infarct_vol.registration.transform import RigidTransform
 from infarct_vol.registration.verdict import judge
 from infarct_vol.settings import RegistrationSettings
@@ -57,7 +57,8 @@ def register(
     second = prepare(moving, settings=settings, brain=moving_brain)
     starts = find_starts(first, second, settings=settings)
     matrix, last = _refined(first, second, starts[0].matrix, settings=settings)
-    quality = judge(first, second, matrix, starts=starts, last=last, settings=settings)
+    same = fixed.modality == moving.modality != "unknown"
+    quality = judge(first, second, matrix, starts=starts, last=last, same_contrast=same, settings=settings)
     return RigidTransform(matrix, quality)
 
 
@@ -68,7 +69,7 @@ def _refined(
     levels = sorted((mm for mm in settings.levels_mm if mm <= MIDDLE_MM), reverse=True)
     result = Refined(start, converged=False, steps=0)
     for level_mm in levels:
-        sides = [Side.of(p.levels[level_mm], knots=settings.knots) for p in (fixed, moving)]
+        sides = sides_at(fixed, moving, level_mm=level_mm, knots=settings.knots)
         tolerance = _FINAL_TOLERANCE_MM if level_mm == levels[-1] else _TOLERANCE_SHARE * level_mm
-        result = refine(*sides, result.matrix, tolerance_mm=tolerance, max_steps=_MAX_STEPS)
+        result = refine(sides, result.matrix, tolerance_mm=tolerance, max_steps=_MAX_STEPS)
     return result.matrix, result

@@ -16,9 +16,7 @@ class Samples(NamedTuple):
     inside: NDArray[np.bool_]
 
 
-def sample(
-    values: NDArray[np.float32], affine: NDArray[np.float64], points: NDArray[np.float64]
-) -> Samples:
+def sample(values: NDArray[np.float32], affine: NDArray[np.float64], points: NDArray[np.float64]) -> Samples:
     """Sample an image trilinearly at points, with the exact gradient of the interpolant.
 
     Parameters
@@ -33,7 +31,7 @@ def sample(
     inverse = np.linalg.inv(affine)
     index = inverse[:3, :3] @ points.T + inverse[:3, 3:]
     last = np.array(values.shape, dtype=np.float64)[:, None] - 1.0
-    inside = ((index >= 0.0) & (index <= last)).all(axis=0)
+    inside = np.asarray(((index >= 0.0) & (index <= last)).all(axis=0))
     np.clip(index, 0.0, last, out=index)
     low = np.minimum(index.astype(np.int64), last.astype(np.int64) - 1)
     u, v, w = (index - low).astype(np.float32)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from infarct_vol.registration.engine import Matrix, Side, refine, score
+from infarct_vol.registration.engine import Matrix, Side, Sides, refine, score
 from infarct_vol.registration.pyramid import Pyramid
 from infarct_vol.settings import RegistrationSettings
 
@@ -15,7 +15,7 @@ from infarct_vol.settings import RegistrationSettings
 _PLANE_TILTS_DEGREES = (0.0, -20.0, 20.0)
 COARSE_MM, MIDDLE_MM = 8.0, 4.0
 _KNOTS_COARSE = 16
-_POINTS_SCAN, _POINTS_MIDDLE = 1500, 12000
+_POINTS_MIDDLE = 12000
 
 
 class Start(NamedTuple):
@@ -29,7 +29,8 @@ def find_starts(fixed: Pyramid, moving: Pyramid, *, settings: RegistrationSettin
     """Return up to three alignments refined at 4 mm, the best first.
 
     Heads are put centre on centre under 27 rotations and three shifts along the body axis, and as the
-    headers place them; the best twelve are refined at 8 mm, the best three of those at 4 mm.
+    headers place them; the best twelve are refined on blurred copies, what remains of those at 8 mm, and
+    the best three at 4 mm.
 
     Parameters
     ----------
@@ -66,25 +67,32 @@ def _refined(
     kept: int = 3,
 ) -> list[Start]:
     """Climb from candidates, many coarsely and ``kept`` of them to 4 mm."""
-    heads = (fixed, moving)
-    thin = [Side.of(p.levels[COARSE_MM], knots=_KNOTS_COARSE, count=_POINTS_SCAN) for p in heads]
-    full = [Side.of(p.levels[COARSE_MM], knots=_KNOTS_COARSE) for p in heads]
-    middle = [Side.of(p.levels[MIDDLE_MM], knots=settings.knots, count=_POINTS_MIDDLE) for p in heads]
-    tried = _ranked(candidates, *thin)[: 4 * kept]
-    near = [refine(*thin, start.matrix, tolerance_mm=1.0, max_steps=8).matrix for start in tried]
+    smooth = (Side.of(fixed.smooth, knots=_KNOTS_COARSE), Side.of(moving.smooth, knots=_KNOTS_COARSE))
+    full = sides_at(fixed, moving, level_mm=COARSE_MM, knots=_KNOTS_COARSE)
+    middle = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=settings.knots, count=_POINTS_MIDDLE)
+    tried = _ranked(candidates, smooth)[: 4 * kept]
+    near = [refine(smooth, start.matrix, tolerance_mm=0.5, max_steps=15).matrix for start in tried]
     coarse = [
-        refine(*full, start.matrix, tolerance_mm=0.3, max_steps=15).matrix
-        for start in _distinct(_ranked(near, *full), fixed)[: 2 * kept]
+        refine(full, start.matrix, tolerance_mm=0.3, max_steps=15).matrix
+        for start in _distinct(_ranked(near, full), fixed)[: 2 * kept]
     ]
     fine = [
-        refine(*middle, start.matrix, tolerance_mm=0.1, max_steps=20).matrix
-        for start in _distinct(_ranked(coarse, *middle), fixed)[:kept]
+        refine(middle, start.matrix, tolerance_mm=0.1, max_steps=20).matrix
+        for start in _distinct(_ranked(coarse, middle), fixed)[:kept]
     ]
-    return _ranked(fine, *middle)
+    return _ranked(fine, middle)
 
 
-def _ranked(matrices: list[Matrix], fixed: Side, moving: Side) -> list[Start]:
-    starts = [Start(matrix, score(fixed, moving, matrix)) for matrix in matrices]
+def sides_at(
+    fixed: Pyramid, moving: Pyramid, *, level_mm: float, knots: int, count: int | None = None
+) -> Sides:
+    """Both scans at one level, at most ``count`` points each."""
+    first = Side.of(fixed.levels[level_mm], knots=knots, count=count)
+    return first, Side.of(moving.levels[level_mm], knots=knots, count=count)
+
+
+def _ranked(matrices: list[Matrix], sides: Sides) -> list[Start]:
+    starts = [Start(matrix, score(sides, matrix)) for matrix in matrices]
     return sorted(starts, key=lambda start: -start.score)
 
 
@@ -99,16 +107,11 @@ def _distinct(starts: list[Start], fixed: Pyramid) -> list[Start]:
 
 def apart_mm(first: Matrix, second: Matrix, fixed: Pyramid) -> float:
     """Root mean square distance between two transforms over the fixed head, in mm."""
-    points = head_sphere(fixed)
+    # six points on the axes have the second moments of the head
+    axes = np.concatenate((np.eye(3), -np.eye(3))) * fixed.radius_mm
+    points = fixed.centre + axes
     difference = points @ (first - second)[:3, :3].T + (first - second)[:3, 3]
     return float(np.sqrt((difference**2).sum(axis=1).mean()))
-
-
-def head_sphere(pyramid: Pyramid) -> Matrix:
-    """(6, 3) points at the head's root mean square radius around its centre, RAS+ mm."""
-    # six points on the axes have the second moments of the head
-    axes = np.concatenate((np.eye(3), -np.eye(3))) * pyramid.radius_mm
-    return np.asarray(pyramid.centre + axes)
 
 
 def _candidates(fixed: Pyramid, moving: Pyramid, *, settings: RegistrationSettings) -> list[Matrix]:

@@ -19,6 +19,7 @@ from infarct_vol.brain import brain_mask
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.segmentation.boundary import lesion_fraction
 from infarct_vol.segmentation.cleanup import (
+    component_sizes,
     drop_small,
     fill_holes,
     keep_touching,
@@ -42,6 +43,8 @@ NO_EVIDENCE = np.float32(-10.0)
 ADC_RISE_LIMIT = 0.1
 ADC_RISE_EVIDENCE = np.float32(-2.0)
 SPREAD_MM = 16.0
+# component volume at which exactly `component_evidence` is asked for
+SIZE_OF_FULL_EVIDENCE_ML = 0.1
 # b-value the lesion's expected brightness is computed with where no sidecar states one; no ADC is computed
 TYPICAL_BVALUE = 1000.0
 TYPICAL_ADC_UM2_PER_S = 800.0
@@ -148,7 +151,9 @@ def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSe
     reference = case.reference
     found: Evidence | None = None
     for count in range(1, len(settings.reference_mm) + 1):
-        found = _one_pass(case, reference, sigmas=settings.reference_mm[:count], model=model, settings=settings)
+        found = _one_pass(
+            case, reference, sigmas=settings.reference_mm[:count], model=model, settings=settings
+        )
         candidate = found.total > settings.grow_evidence
         lesion = keep_touching(candidate, found.total > settings.seed_evidence, connectivity=26)
         wider = ndimage.binary_dilation(lesion, neighbourhood(26))
@@ -173,7 +178,9 @@ def _one_pass(
     settings: AcuteSettings,
 ) -> Evidence:
     spacing_mm, tissue, change = case.frame.spacing_mm, case.tissue, case.adc_change
-    bright = case.flat_dwi - local_reference(case.flat_dwi, reference, sigmas_mm=sigmas, spacing_mm=spacing_mm)
+    bright = case.flat_dwi - local_reference(
+        case.flat_dwi, reference, sigmas_mm=sigmas, spacing_mm=spacing_mm
+    )
     centre, _ = robust_centre_and_spread(bright[reference])
     bright = np.where(tissue, bright - np.float32(centre), 0).astype(np.float32)
     # the first pass knows no lesion yet, and a large one would pass for local spread
@@ -240,7 +247,9 @@ def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Dra
     minimum_voxels = settings.minimum_lesion_ml / frame.voxel_volume_ml
     middle = keep_touching(fraction > settings.boundary_fraction, core, connectivity=settings.connectivity)
     labels, count = label_components(middle, connectivity=settings.connectivity)
-    kept = select_components(labels, _convincing(found, labels, count, settings=settings))
+    kept = select_components(
+        labels, _convincing(found, labels, count, voxel_ml=frame.voxel_volume_ml, settings=settings)
+    )
     core = core & kept
 
     def at(share: float) -> Mask:
@@ -265,14 +274,17 @@ def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Dra
 
 
 def _convincing(
-    found: Evidence, labels: NDArray[np.int32], count: int, *, settings: AcuteSettings
+    found: Evidence, labels: NDArray[np.int32], count: int, *, voxel_ml: float, settings: AcuteSettings
 ) -> NDArray[np.bool_]:
+    """Tell which components are bright enough, and have the peak evidence their size asks for."""
     if count == 0:
         return np.zeros(0, dtype=np.bool_)
     index = np.arange(1, count + 1)
     peak = np.asarray(ndimage.maximum(found.total, labels, index))
     mean = np.asarray(ndimage.mean(found.brightness, labels, index))
-    return (peak >= settings.component_evidence) & (mean >= settings.component_brightness)
+    tenfolds = np.log10(component_sizes(labels, count) * voxel_ml / SIZE_OF_FULL_EVIDENCE_ML)
+    needed = np.maximum(settings.component_evidence - settings.size_relief * tenfolds, settings.seed_evidence)
+    return np.asarray((peak >= needed) & (mean >= settings.component_brightness))
 
 
 def _numbers(

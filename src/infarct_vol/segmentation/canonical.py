@@ -86,7 +86,5 @@ def canonical_frame(grid: Grid, brain: NDArray[np.bool_]) -> Frame:
     )
 
 
-def _reorder(
-    data: NDArray[Any], order: tuple[int, int, int], flip: tuple[bool, bool, bool]
-) -> NDArray[Any]:
+def _reorder(data: NDArray[Any], order: tuple[int, int, int], flip: tuple[bool, bool, bool]) -> NDArray[Any]:
     return np.transpose(data, order)[tuple(slice(None, None, -1 if f else 1) for f in flip)]

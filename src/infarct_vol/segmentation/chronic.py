@@ -20,7 +20,7 @@ from infarct_vol.segmentation.chronic_lesion import (
     lesion_level,
     region_box,
 )
-from infarct_vol.segmentation.cleanup import Mask, dilate_mm
+from infarct_vol.segmentation.cleanup import Mask, bounding_box, dilate_mm
 from infarct_vol.segmentation.normalise import frame_grid, project
 from infarct_vol.settings import FollowUpSettings
 
@@ -152,11 +152,19 @@ def _evidence(
     grid = frame_grid(flair.grid, frame)
     to_baseline = transform.inverse()
     base = project(baseline_flair.data, baseline_flair.grid, grid, source_to_target=transform.matrix)
-    prior = coverage(baseline_mask, grid, to_baseline)
+    prior = coverage(_cut_out(baseline_mask), grid, to_baseline)
     covered = _in_view(baseline_flair.grid, grid, to_baseline)
     return gather_evidence(
         frame.take(flair.data), base, prior, frame.take(brain.data) & covered, grid=grid, settings=settings
     )
+
+
+def _cut_out(mask: LesionMask) -> LesionMask:
+    """Return the box of the mask that holds it, with its grid: less to resample."""
+    if not mask.data.any():
+        return mask
+    box = bounding_box(mask.data, margin=(1, 1, 1))
+    return LesionMask(mask.data[box], mask.grid.crop(box), mask.identity)
 
 
 def _in_view(source: Grid, target: Grid, to_source: RigidTransform) -> Mask:
@@ -212,8 +220,8 @@ def _flags(
         flags.append("the cavity is open to a ventricle or sulcus; it is cut at the baseline's border of CSF")
     if numbers["beyond_baseline_ml"] > 0.5 * max(numbers["baseline_lesion_ml"], voxel_ml):
         flags.append(
-            f"{numbers['beyond_baseline_ml']:.1f} mL lie outside the baseline lesion: growth, or other disease "
-            "that touches it"
+            f"{numbers['beyond_baseline_ml']:.1f} mL lie outside the baseline lesion: growth, or other "
+            "disease that touches it"
         )
     if new_ml > 0:
         flags.append(f"new bright lesion of {new_ml:.2f} mL away from the infarct, reported apart")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infarct_vol.brain import brain_mask
 from infarct_vol.errors import SegmentationError
@@ -20,7 +21,7 @@ from infarct_vol.segmentation.cleanup import (
     fill_holes,
     keep_touching,
 )
-from infarct_vol.segmentation.normalise import Volume, frame_grid, smooth_average, tissue_level
+from infarct_vol.segmentation.normalise import Blocks, Volume, flatten, frame_grid
 from infarct_vol.settings import FollowUpSettings
 
 METHOD_ALONE = "flair_alone 1"
@@ -29,11 +30,11 @@ NO_BASELINE = (
     "segmented from the FLAIR alone, without a baseline: white-matter hyperintensity and older infarcts "
     "cannot be told apart from this infarct; a reader must decide"
 )
-# Width (mm) of the local tissue level that stands in for the missing baseline.
-LOCAL_LEVEL_MM = 20.0
-# Without a baseline a lesion must be this much brighter than tissue (share of the tissue level): grey matter
-# and hyperintense borders of the ventricles reach about 0.2.
+# Without a baseline a lesion must be this much brighter than tissue (share of the tissue level), and this many
+# robust SDs of tissue, grey and white matter together: cortex and the borders of the ventricles reach 2 to 3.
 ALONE_CONTRAST = 0.3
+ALONE_SEED_Z = 4.0
+ALONE_EDGE_Z = 2.5
 # Tissue near a lesion's edge is mixed with CSF; brightness there is not judged.
 EDGE_MM = 2.0
 
@@ -73,7 +74,6 @@ def segment_baseline_flair(
     frame, brain = _prepare(flair, brain)
     evidence = _baseline_evidence(flair, prior_mask, brain, frame, settings)
     level = lesion_level(evidence, settings)
-    limits = {}
     masks = []
     for shift in (0.0, -settings.boundary_uncertainty, settings.boundary_uncertainty):
         boundary = settings.boundary_fraction + shift
@@ -116,11 +116,9 @@ def segment_flair_alone(
     settings = settings or FollowUpSettings()
     frame, brain = _prepare(flair, brain)
     inside = frame.take(brain.data)
-    data = frame.take(flair.data)
-    data = data / np.float32(tissue_level(data, inside))
-    excess = _local_excess(data, inside, frame)
+    data = flatten(frame.take(flair.data), inside, spacing_mm=frame.spacing_mm)
     masks = [
-        _bright_alone(excess, inside, frame, settings, boundary=settings.boundary_fraction + shift)
+        _bright_alone(data, inside, frame, settings, boundary=settings.boundary_fraction + shift)
         for shift in (0.0, -settings.boundary_uncertainty, settings.boundary_uncertainty)
     ]
     wholes = [fill_holes(mask) for mask in masks]
@@ -160,38 +158,37 @@ def _baseline_evidence(
     core = lesion_core(frame.take(prior_mask.data).astype(np.float32), inside)
     distance = distance_to_mm(core, grid.spacing_mm)
     near = inside & (distance <= settings.baseline_growth_mm)
-    data = frame.take(flair.data)
-    data = data / np.float32(tissue_level(data, inside & ~near))
+    data: Volume = frame.take(flair.data)
+    data = flatten(data, inside & ~near, spacing_mm=grid.spacing_mm)
     fill = fill_lesion(data, near, inside, grid=grid)
-    # where the scan is darker than the fill it shows CSF; nothing there is lesion
-    healthy = np.minimum(fill, data) if not near.any() else np.where(near, fill, data)
+    healthy = np.where(near, fill, data)
     noise = _texture(data, inside & ~near, grid.spacing_mm)
     noise_map = np.full(data.shape, noise, dtype=np.float32)
     return Evidence(data, healthy, noise_map, near, core, near, distance, 0.0, grid)
 
 
-def _texture(data: Volume, normal: Mask, spacing_mm: np.ndarray) -> float:
+def _texture(data: Volume, normal: Mask, spacing_mm: NDArray[np.float64]) -> float:
     """SD of normal tissue about its local average: noise and the contrast of grey and white matter."""
     tissue = normal & (data > 0.75) & (data < 1.3)
-    average, _ = smooth_average(data, tissue, sigma_mm=4.0, spacing_mm=spacing_mm)
-    rest = data[tissue] - average[tissue]
+    blocks = Blocks(data.shape, spacing_mm)
+    average, _ = blocks.average(data, tissue, sigma_mm=4.0)
+    rest = data[tissue] - blocks.expand(average)[tissue]
     return float(1.4826 * np.median(np.abs(rest))) if rest.size else 1.0
 
 
-def _local_excess(data: Volume, inside: Mask, frame: Frame) -> Volume:
-    tissue = inside & (data > 0.75) & (data < 1.3)
-    average, support = smooth_average(data, tissue, sigma_mm=LOCAL_LEVEL_MM, spacing_mm=frame.spacing_mm)
-    return np.where(support > 0.01, data - average, 0).astype(np.float32)
-
-
 def _bright_alone(
-    excess: Volume, inside: Mask, frame: Frame, settings: FollowUpSettings, *, boundary: float
+    data: Volume, inside: Mask, frame: Frame, settings: FollowUpSettings, *, boundary: float
 ) -> Mask:
+    """Voxels brighter than tissue ever is in this brain, and their surroundings to the edge of the lesion."""
+    excess = data - 1
+    spread = 1.4826 * float(np.median(np.abs(excess[inside & (data > 0.6) & (data < 1.5)])))
     deep = erode_mm(inside, radius_mm=EDGE_MM, spacing_mm=frame.spacing_mm)
-    seeds = deep & (excess > ALONE_CONTRAST)
+    seeds = deep & (excess > max(ALONE_CONTRAST, ALONE_SEED_Z * spread))
     if not seeds.any():
         return seeds
-    level = max(float(np.percentile(excess[seeds], 50)), ALONE_CONTRAST)
-    mask = keep_touching(deep & (excess > max(boundary * level, 0.5 * ALONE_CONTRAST)), seeds)
+    level = float(np.median(excess[seeds]))
+    mask = keep_touching(
+        deep & (excess > max(boundary * level, ALONE_EDGE_Z * spread)), seeds, connectivity=6
+    )
     minimum = settings.minimum_lesion_ml / frame.voxel_volume_ml
     return drop_small(mask, minimum_voxels=minimum, connectivity=settings.connectivity)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from infarct_vol.geometry import Grid
 from infarct_vol.segmentation.cleanup import bounding_box, distance_to_mm
 from infarct_vol.segmentation.normalise import (
+    Blocks,
     Mask,
     Volume,
+    flatten,
     match_intensity,
     noise_level,
-    smooth_average,
-    tissue_level,
 )
 from infarct_vol.segmentation.symmetry import find_midplane, reflect
 from infarct_vol.settings import FollowUpSettings
@@ -29,9 +29,8 @@ CSF_SHARE = 0.6
 TISSUE_SHARE = (0.75, 1.3)
 # Width (mm) over which the mirrored hemisphere is averaged: gyri of both sides do not match voxel by voxel.
 MIRROR_SIGMA_MM = 4.0
-# The baseline infarct counts as FLAIR-bright where its local average exceeds the fill by this (tissue = 1).
-RISE_SIGMA_MM = 4.0
-RISE_SHOWN = 0.12
+# The brightest grey matter; what is brighter inside the baseline lesion shows the infarct.
+USUAL_PERCENTILE = 95
 
 
 @dataclass(frozen=True)
@@ -120,14 +119,14 @@ def gather_evidence(
     )
     near = ((prior > 0.05) | (distance <= settings.mask_tolerance_mm)) & brain
     away = brain & (distance > 2 * settings.mask_tolerance_mm)
-    follow = follow / np.float32(tissue_level(follow, away))
-    base = base / np.float32(tissue_level(base, away))
+    follow = flatten(follow, away, spacing_mm=grid.spacing_mm)
+    base = flatten(base, away, spacing_mm=grid.spacing_mm)
     base = match_intensity(
         base, follow, away, spacing_mm=grid.spacing_mm, local_sigma_mm=settings.local_sigma_mm
     )
     noise = noise_level(follow - base, base, away)
     csf = csf_level(follow, base, away)
-    healthy = expect_healthy(base, core, near, brain, noise, grid=grid)
+    healthy = expect_healthy(base, near, brain, grid=grid)
     return Evidence(follow, healthy, noise, brain, core, near, distance, csf, grid)
 
 
@@ -161,18 +160,18 @@ def csf_level(follow: Volume, base: Volume, away: Mask) -> float:
     return float(np.clip(np.median(follow[fluid]), 0.0, 0.5))
 
 
-def expect_healthy(base: Volume, core: Mask, near: Mask, brain: Mask, noise: Volume, *, grid: Grid) -> Volume:
+def expect_healthy(base: Volume, near: Mask, brain: Mask, *, grid: Grid) -> Volume:
     """Expect the follow-up without infarct: the baseline, with the infarct filled in.
 
-    Inside the lesion the baseline serves only where it does not look brighter than the fill: hours to days
-    after onset the infarct is already bright. Where it is clearly darker it shows CSF, which is kept.
+    Where the baseline lesion is brighter than any usual tissue, the infarct already shows (it does hours to
+    days after onset) and the fill stands in. Where it is of ordinary brightness, it may be healthy cortex or
+    a faint infarct, and the mean of both is expected. Where it is darker than the fill it is kept: CSF.
     """
     fill = fill_lesion(base, near, brain, grid=grid)
-    rise = base - fill
-    dark = rise < -2.0 * noise
-    raised, _ = smooth_average(rise, near & ~dark, sigma_mm=RISE_SIGMA_MM, spacing_mm=grid.spacing_mm)
-    shown = np.clip(raised / np.float32(RISE_SHOWN), 0, 1)
-    return np.where(near & ~dark, base + shown * (fill - base), base)
+    around = brain & ~near
+    usual = np.float32(np.percentile(base[around], USUAL_PERCENTILE) if around.any() else 1.0)
+    doubtful = np.where(base > usual, fill, 0.5 * (base + fill))
+    return np.where(near & (base > fill), doubtful, base)
 
 
 def fill_lesion(base: Volume, near: Mask, brain: Mask, *, grid: Grid) -> Volume:
@@ -188,12 +187,16 @@ def fill_lesion(base: Volume, near: Mask, brain: Mask, *, grid: Grid) -> Volume:
     # CSF at -3 and tissue about 0: the scale on which the search for the plane weighs differences
     plane = find_midplane(4 * (base - typical), brain, spacing)
     twin = reflect(base, plane, spacing, outside=0.0)
-    twin_normal = reflect(normal.astype(np.float32), plane, spacing, outside=0.0)
-    average, support = smooth_average(twin, twin_normal > 0.99, sigma_mm=MIRROR_SIGMA_MM, spacing_mm=spacing)
+    # hyperintensity is often alike on both sides, and stays in
+    solid = brain & ~near & (base > TISSUE_SHARE[0])
+    twin_solid = reflect(solid.astype(np.float32), plane, spacing, outside=0.0) > 0.99
+    blocks = Blocks(base.shape, spacing)
+    average, support = blocks.average(twin, twin_solid, sigma_mm=MIRROR_SIGMA_MM)
     fill = typical + np.clip(support / np.float32(0.3), 0, 1) * (average - typical)
-    rest = base - fill
-    correction = np.zeros_like(base)
+    weight = blocks.mean(normal)
+    rest = blocks.mean(np.where(normal, base, 0)) - fill * weight
+    correction = np.zeros_like(fill)
     for sigma in reversed(FILL_SIGMAS_MM):
-        average, support = smooth_average(rest, normal, sigma_mm=sigma, spacing_mm=spacing)
+        average, support = blocks.smooth(rest, weight, sigma_mm=sigma)
         correction += np.clip(support / np.float32(0.1), 0, 1) * (average - correction)
-    return np.asarray(fill + correction)
+    return blocks.expand(fill + correction)

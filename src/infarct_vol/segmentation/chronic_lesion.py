@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from infarct_vol.segmentation.cavity import find_cavity, tissue_at_baseline
 from infarct_vol.segmentation.chronic_evidence import Evidence
 from infarct_vol.segmentation.cleanup import (
     Mask,
-    ball,
     bounding_box,
     close_mm,
     component_sizes,
@@ -29,12 +29,9 @@ EDGE_SHARE_OF_SEED_Z = 0.67
 # Fewer voxels than this inside the lesion say too little about its level.
 LEVEL_VOXELS = 20
 LEVEL_ROUNDS = 4
-# New lesions must stand out more than the old one, whose place is known.
-NEW_SEED_Z = 4.0
-NEW_CONTRAST = 0.25
-NEW_DEPTH_MM = 3.0
-# Share of a compact component that survives losing one voxel in plane; a film along an edge keeps none.
-NEW_INNER_SHARE = 0.15
+# A new lesion's seeds lie this deep in the brain, and make up this share of it.
+NEW_DEPTH_MM = 2.0
+NEW_SEED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def find_infarct(
     rim = np.zeros_like(cavity)
     if level is not None:
         rim = _bright(evidence, settings, level=level, boundary=boundary) & ~cavity
-        rim = keep_touching(rim, sure_bright(evidence, settings) & evidence.near)
+        rim = keep_touching(rim, bright_seeds(evidence, settings) & evidence.near)
     whole = _bridge(evidence, rim | cavity, cavity)
     whole = keep_touching(whole, (rim | cavity) & evidence.near, connectivity=settings.connectivity)
     minimum = settings.minimum_lesion_ml / evidence.grid.voxel_volume_ml
@@ -100,6 +97,17 @@ def sure_bright(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     )
 
 
+def bright_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
+    """Surely bright voxels that are brighter than anything expected one voxel around them.
+
+    Neither a small misregistration nor the partial volume of thick slices makes such a voxel.
+    """
+    e = evidence
+    margin = max(settings.seed_z * float(np.median(e.noise[e.brain])), settings.minimum_contrast)
+    around = ndimage.maximum_filter(e.healthy, size=3)
+    return sure_bright(e, settings) & (e.follow > around + np.float32(margin))
+
+
 def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:
     """FLAIR level of the gliosis (tissue = 1), from the inside of the bright lesion.
 
@@ -107,9 +115,8 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
     ``None`` where nothing at the baseline lesion is surely brighter than expected.
     """
     e = evidence
-    lesion = sure_bright(e, settings) & (e.distance_mm <= settings.region_mm)
-    seeds = lesion & e.near
-    lesion = keep_touching(lesion, seeds)
+    seeds = bright_seeds(e, settings) & e.near
+    lesion = keep_touching(sure_bright(e, settings) & (e.distance_mm <= settings.region_mm), seeds)
     if np.count_nonzero(lesion) < 3:
         return None
     for _ in range(LEVEL_ROUNDS):
@@ -168,24 +175,28 @@ def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
 def find_new_lesions(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     """Bright lesions beyond the region that were not there at baseline.
 
-    A component counts from the protocol's minimum volume on, and when it is more than a film along the brain's
-    edge or along a baseline edge, where a small misregistration looks like new lesion.
+    Seeds must make up a fair share of a new lesion, whose place is not known beforehand. Its edge lies at
+    half of its own contrast.
     """
     e, excess = evidence, evidence.excess
     outside = e.brain & (e.distance_mm > settings.region_mm)
-    seeds = sure_bright(e, settings) & outside & (excess > NEW_SEED_Z * e.noise)
-    grown = outside & (excess > EDGE_SHARE_OF_SEED_Z * settings.seed_z * e.noise)
-    grown &= excess > settings.boundary_fraction * NEW_CONTRAST
-    one_voxel = ball(_one_voxel_mm(e), e.grid.spacing_mm)
-    thick = ndimage.binary_erosion(grown, one_voxel)
-    depth = [2 * round(NEW_DEPTH_MM / s) + 1 for s in e.grid.spacing_mm]
-    deep = ndimage.minimum_filter(e.brain, size=depth, mode="constant")
-    grown = keep_touching(grown, seeds & thick & deep, connectivity=settings.connectivity)
+    seeds = _deep(bright_seeds(e, settings) & outside, e.brain, e.grid.spacing_mm)
+    if not seeds.any():
+        return seeds
+    low = outside & (excess > settings.boundary_fraction * settings.minimum_contrast)
+    low &= excess > EDGE_SHARE_OF_SEED_Z * settings.seed_z * e.noise
+    labels, count = label_components(keep_touching(low, seeds), connectivity=6)
+    level = np.zeros(count + 1, dtype=np.float32)
+    level[1:] = ndimage.median(excess[seeds], labels=labels[seeds], index=np.arange(1, count + 1))
+    grown = (labels > 0) & (excess > settings.boundary_fraction * level[labels])
     labels, count = label_components(grown, connectivity=settings.connectivity)
-    if not count:
-        return grown
     sizes = component_sizes(labels, count)
-    index = np.arange(1, count + 1)
-    inner = np.bincount(labels.ravel(), weights=thick.ravel(), minlength=count + 1)[index]
+    seeded = np.bincount(labels[seeds], minlength=count + 1)[1:]
     large = sizes * e.grid.voxel_volume_ml >= settings.minimum_new_lesion_ml
-    return select_components(labels, large & (inner >= NEW_INNER_SHARE * sizes))
+    return select_components(labels, large & (seeded >= NEW_SEED_SHARE * sizes))
+
+
+def _deep(mask: Mask, brain: Mask, spacing_mm: NDArray[np.float64]) -> Mask:
+    """Drop voxels of ``mask`` at the brain's edge in plane, where scalp and skull-stripping shine."""
+    size = [2 * round(NEW_DEPTH_MM / s) + 1 for s in spacing_mm]
+    return mask & ndimage.minimum_filter(brain, size=size, mode="constant")

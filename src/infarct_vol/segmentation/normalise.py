@@ -6,7 +6,7 @@ measured on the follow-up's native voxels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,13 @@ Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 # Enough voxels for stable robust fits; more only cost time.
-FIT_VOXELS = 60_000
+FIT_VOXELS = 20_000
 # Block side for fields that vary over centimetres: finer blocks change nothing but the cost.
 BLOCK_MM = 3.0
+# Coil shading varies over more than this; anatomy averages out over it.
+SHADING_SIGMA_MM = 25.0
+# Log-ratio beyond which a voxel has changed and is not shaded.
+WIDE_LIMIT = 0.4
 
 
 def frame_grid(grid: Grid, frame: Frame) -> Grid:
@@ -83,56 +87,87 @@ def tissue_level(data: Volume, brain: Mask) -> float:
     )
 
 
-def smooth_average(
-    values: Volume,
-    weights: NDArray[np.generic],
-    *,
-    sigma_mm: float,
-    spacing_mm: Sequence[float] | NDArray[np.float64],
-) -> tuple[Volume, Volume]:
-    """Weighted Gaussian average of an image and the weight behind it.
-
-    Computed on blocks of about 3 mm and interpolated back, as the average varies slowly.
+class Blocks:
+    """Averages over blocks of about 3 mm, for fields that vary slowly, and the way back to voxels.
 
     Parameters
     ----------
-    values, weights
-        (I, J, K) arrays; voxels of weight 0 have no influence.
-    sigma_mm
-        Width of the Gaussian in mm.
+    shape
+        Shape of the voxel arrays.
     spacing_mm
         Voxel spacing along each axis in mm.
-
-    Returns
-    -------
-    average, support
-        (I, J, K) float32: average (0 where there is no support) and averaged weight.
     """
-    factor = [max(1, int(round(BLOCK_MM / s))) for s in spacing_mm]
-    sigma = [sigma_mm / (s * f) for s, f in zip(spacing_mm, factor, strict=True)]
-    weight = np.asarray(weights, dtype=np.float32)
-    top = ndimage.gaussian_filter(_block_mean(values * weight, factor), sigma, mode="constant")
-    support = ndimage.gaussian_filter(_block_mean(weight, factor), sigma, mode="constant")
-    # below this the Gaussian's tail is rounding noise
-    average = np.where(support > 1e-6, top / np.maximum(support, 1e-6), 0).astype(np.float32)
-    return _from_blocks(average, factor, values.shape), _from_blocks(support, factor, values.shape)
+
+    def __init__(self, shape: tuple[int, ...], spacing_mm: NDArray[np.float64]) -> None:
+        self._shape = shape
+        self._factor = [max(1, int(round(BLOCK_MM / float(s)))) for s in spacing_mm]
+        self._side_mm = [float(s) * f for s, f in zip(spacing_mm, self._factor, strict=True)]
+
+    def mean(self, data: NDArray[Any]) -> Volume:
+        """Mean of each block; beyond the array's end counts as 0."""
+        padded = np.pad(data, [(0, -n % f) for n, f in zip(data.shape, self._factor, strict=True)])
+        (i, j, k), (a, b, c) = padded.shape, self._factor
+        blocks = padded.reshape(i // a, a, j // b, b, k // c, c)
+        return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
+
+    def smooth(self, total: Volume, weight: Volume, *, sigma_mm: float) -> tuple[Volume, Volume]:
+        """Weighted Gaussian average, from block means of weighted values and of weights.
+
+        Returns the average (0 without support) and the averaged weight behind it, as blocks.
+        """
+        sigma = [sigma_mm / side for side in self._side_mm]
+        top = ndimage.gaussian_filter(total, sigma, mode="constant")
+        support = ndimage.gaussian_filter(weight, sigma, mode="constant")
+        # below this the Gaussian's tail is rounding noise
+        return np.where(support > 1e-6, top / np.maximum(support, 1e-6), 0).astype(np.float32), support
+
+    def average(self, values: Volume, weights: Mask, *, sigma_mm: float) -> tuple[Volume, Volume]:
+        """Weighted Gaussian average of voxels, as blocks; see `smooth`."""
+        return self.smooth(self.mean(np.where(weights, values, 0)), self.mean(weights), sigma_mm=sigma_mm)
+
+    def expand(self, blocks: Volume) -> Volume:
+        """Interpolate block values back to voxels."""
+        factor = np.array(self._factor)
+        voxels = ndimage.affine_transform(
+            blocks,
+            1.0 / factor,
+            (1 - factor) / (2.0 * factor),
+            output_shape=self._shape,
+            output=np.float32,
+            order=1,
+            mode="nearest",
+        )
+        return np.asarray(voxels, dtype=np.float32)
 
 
-def _block_mean(data: Volume, factor: Sequence[int]) -> Volume:
-    padded = np.pad(data, [(0, -n % f) for n, f in zip(data.shape, factor, strict=True)])
-    (i, j, k), (a, b, c) = padded.shape, factor
-    return np.asarray(padded.reshape(i // a, a, j // b, b, k // c, c).mean(axis=(1, 3, 5)), dtype=np.float32)
+def flatten(data: Volume, normal: Mask, *, spacing_mm: NDArray[np.float64]) -> Volume:
+    """Divide a scan by its local tissue level, so that tissue reads about 1 everywhere.
 
+    Parameters
+    ----------
+    data
+        (I, J, K) FLAIR in scanner units.
+    normal
+        Brain away from the lesion.
+    spacing_mm
+        Voxel spacing in mm.
 
-def _from_blocks(data: Volume, factor: Sequence[int], shape: tuple[int, ...]) -> Volume:
-    scale = 1.0 / np.array(factor)
-    offset = (1 - np.array(factor)) / (2.0 * np.array(factor))
-    return np.asarray(
-        ndimage.affine_transform(
-            data, scale, offset, output_shape=shape, output=np.float32, order=1, mode="nearest"
-        ),
-        dtype=np.float32,
-    )
+    Raises
+    ------
+    ValueError
+        If there is no signal in ``normal``.
+    """
+    level = tissue_level(data, normal)
+    if level <= 0:
+        msg = "there is no signal in the brain"
+        raise ValueError(msg)
+    scaled = data / np.float32(level)
+    tissue = normal & (scaled > 0.6) & (scaled < 1.5)
+    blocks = Blocks(data.shape, spacing_mm)
+    local, support = blocks.average(scaled, tissue, sigma_mm=SHADING_SIGMA_MM)
+    # far from any tissue the local level fades into the overall one
+    local = (local * support + np.float32(0.02)) / (support + np.float32(0.02))
+    return np.asarray(scaled / np.maximum(blocks.expand(local), np.float32(0.2)))
 
 
 def match_intensity(
@@ -164,11 +199,16 @@ def match_intensity(
     ratio[tissue] = np.log(follow[tissue] / base[tissue])
     trend = _robust_quadratic(ratio, tissue)
     ratio -= trend
-    spread = 1.4826 * float(np.median(np.abs(ratio[tissue]))) if tissue.any() else 0.0
-    steady = tissue & (np.abs(ratio) < 3 * spread)
-    local, support = smooth_average(ratio, steady, sigma_mm=local_sigma_mm, spacing_mm=spacing_mm)
-    # where little unchanged tissue is near, the local average fades out and the quadratic stands
-    trend += local * (support / (support + np.float32(0.05)))
+    blocks = Blocks(base.shape, spacing_mm)
+    # wide first: shading that the quadratic misses must not pass for change
+    for sigma_mm, limit in ((2 * local_sigma_mm, WIDE_LIMIT), (local_sigma_mm, 0.0)):
+        spread = 1.4826 * float(np.median(np.abs(ratio[tissue]))) if tissue.any() else 0.0
+        steady = tissue & (np.abs(ratio) < max(limit, 3 * spread))
+        local, support = blocks.average(ratio, steady, sigma_mm=sigma_mm)
+        # where little unchanged tissue is near, the local average fades out
+        shading = blocks.expand(local * support / (support + np.float32(0.05)))
+        trend += shading
+        ratio -= shading
     matched = base * np.exp(trend)
     return _match_quantiles(matched, follow, usable)
 
@@ -183,8 +223,8 @@ def _robust_quadratic(ratio: Volume, tissue: Mask) -> Volume:
     design = _quadratic_terms(*((where - centre) / half).T)
     weights = np.ones(len(values))
     for _ in range(6):
-        root = np.sqrt(weights)[:, None]
-        coefficients = np.linalg.lstsq(design * root, values * root[:, 0], rcond=None)[0]
+        weighted = design * weights[:, None]
+        coefficients = np.linalg.lstsq(weighted.T @ design, weighted.T @ values, rcond=None)[0]
         residual = values - design @ coefficients
         scale = 4.685 * 1.4826 * np.median(np.abs(residual)) + 1e-9
         weights = np.clip(1 - (residual / scale) ** 2, 0, None) ** 2
@@ -222,7 +262,7 @@ def _match_quantiles(base: Volume, follow: Volume, usable: Mask) -> Volume:
 
 
 def noise_level(residual: Volume, base: Volume, usable: Mask, *, bins: int = 12) -> Volume:
-    """Standard deviation to expect of follow-up minus baseline in unchanged brain, voxel by voxel.
+    """Estimate the SD of follow-up minus baseline in unchanged brain, voxel by voxel.
 
     Noise is estimated in classes of the baseline's gradient, so that edges, where a small
     misregistration shows, need a larger difference than flat tissue does.
@@ -254,4 +294,4 @@ def noise_level(residual: Volume, base: Volume, usable: Mask, *, bins: int = 12)
     spread = [
         1.4826 * float(np.median(inside_residual[index == b])) for b in range(bins) if (index == b).any()
     ]
-    return np.interp(slope, centres, np.maximum.accumulate(spread)).astype(np.float32)
+    return np.asarray(np.interp(slope, centres, np.maximum.accumulate(spread)), dtype=np.float32)

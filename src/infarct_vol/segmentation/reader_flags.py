@@ -81,7 +81,9 @@ def _component_flags(mask: Mask, case: PreparedCase) -> list[str]:
         if case.adc_change is not None:
             ratio = float(np.exp(case.adc_change[part].mean(dtype=np.float64)))
             if ratio > NOT_LOW_ADC_RATIO:
-                flags.append(f"{name} is bright with an ADC of {100 * ratio:.0f} % of usual: shine-through or infarct?")
+                flags.append(
+                    f"{name} is bright with an ADC of {100 * ratio:.0f} % of usual: shine-through or infarct?"
+                )
     return flags
 
 

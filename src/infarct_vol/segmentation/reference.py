@@ -78,6 +78,18 @@ def weighted_mean(
     return np.where(share > 1e-6, total / np.maximum(share, 1e-6), 0).astype(np.float32)
 
 
+def smooth_in_tissue(
+    values: Volume, tissue: Mask, *, sigma_mm: float, spacing_mm: NDArray[np.float64]
+) -> Volume:
+    """Gaussian smoothing that neither takes from nor gives to voxels outside the tissue, which become 0."""
+    if sigma_mm == 0:
+        return np.where(tissue, values, 0).astype(np.float32)
+    total, share = weighted_sums(
+        values, tissue.astype(np.float32), sigma_mm=sigma_mm, spacing_mm=spacing_mm
+    )
+    return np.where(tissue, total / np.maximum(share, 1e-3), 0).astype(np.float32)
+
+
 def local_reference(
     values: Volume, reference: Mask, *, sigmas_mm: Sequence[float], spacing_mm: NDArray[np.float64]
 ) -> Volume:

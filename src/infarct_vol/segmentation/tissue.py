@@ -13,8 +13,8 @@ from infarct_vol.segmentation.canonical import Frame, canonical_frame
 from infarct_vol.segmentation.reference import (
     histogram_mode,
     robust_centre_and_spread,
+    smooth_in_tissue,
     smooth_trend,
-    weighted_sums,
 )
 from infarct_vol.segmentation.symmetry import MirrorPlane, find_midplane, sagittal_plane_through_centroid
 from infarct_vol.settings import AcuteSettings
@@ -28,6 +28,10 @@ INVALID_ADC_UM2_PER_S = 50.0
 USUAL_ADC_LIMITS_UM2_PER_S = (350.0, 1400.0)
 # reference tissue has an ADC within a factor of 1.57 of the usual one
 REFERENCE_LOG_ADC = 0.45
+# share of the CSF limit (log units) that the mean round a CSF voxel must reach
+AROUND_CSF = 0.8
+# CSF is not brighter on DWI than this (log units over the trend); oedema and damaged cortex may be
+CSF_LOG_DWI = 0.1
 # without an ADC map, CSF is what is darker on DWI than this (log units under the trend)
 DARK_LOG_DWI = -0.5
 MINIMUM_TISSUE_VOXELS = 500
@@ -90,9 +94,7 @@ def usual_adc(adc_um2_per_s: NDArray[np.float32], *, where: str) -> float:
     return histogram_mode(inside, low=low, high=high, width=10.0)
 
 
-def prepare_case(
-    dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: AcuteSettings
-) -> PreparedCase:
+def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: AcuteSettings) -> PreparedCase:
     """Bring one case into its canonical box and find its tissue, usual ADC and midplane.
 
     Raises
@@ -139,26 +141,35 @@ def _compare_ready(
 ) -> PreparedCase:
     spacing_mm = frame.spacing_mm
     rough = sagittal_plane_through_centroid(brain, spacing_mm)
-    if change is None:
-        ordinary = valid & (np.abs(log_dwi) < 1.2)
-        trend = smooth_trend(log_dwi, ordinary, plane=rough, spacing_mm=spacing_mm)
-        tissue = valid & (log_dwi - trend > DARK_LOG_DWI)
-        reference = tissue
-    else:
-        tissue = valid & (change < np.log(settings.csf_adc_ratio))
-        reference = tissue & (np.abs(change) < REFERENCE_LOG_ADC)
-        trend = smooth_trend(log_dwi, reference, plane=rough, spacing_mm=spacing_mm)
+    ordinary = valid & (np.abs(log_dwi) < 1.2 if change is None else np.abs(change) < REFERENCE_LOG_ADC)
+    trend = smooth_trend(log_dwi, ordinary, plane=rough, spacing_mm=spacing_mm)
+    tissue = valid & ~_csf(log_dwi - trend, change, valid, spacing_mm=spacing_mm, settings=settings)
+    reference = tissue if change is None else tissue & ordinary
     plane = find_midplane(_symmetry_image(log_dwi - trend, change, tissue), brain, spacing_mm)
     trend = smooth_trend(log_dwi, reference, plane=plane, spacing_mm=spacing_mm)
-    flat = _smooth_in_tissue(log_dwi - trend, tissue, settings.smoothing_mm, spacing_mm)
+    flat = smooth_in_tissue(log_dwi - trend, tissue, sigma_mm=settings.smoothing_mm, spacing_mm=spacing_mm)
     if change is not None:
-        csf = valid & ~tissue
-        change = _smooth_in_tissue(change, tissue, settings.smoothing_mm, spacing_mm)
+        change = smooth_in_tissue(change, tissue, sigma_mm=settings.smoothing_mm, spacing_mm=spacing_mm)
         centre, _ = robust_centre_and_spread(change[reference])
         change = np.where(tissue, change - np.float32(centre), 0).astype(np.float32)
-    else:
-        csf = valid & ~tissue
-    return PreparedCase(frame, flat, change, brain, tissue, reference, csf, plane, usual)
+    return PreparedCase(frame, flat, change, brain, tissue, reference, valid & ~tissue, plane, usual)
+
+
+def _csf(
+    flat: Volume,
+    change: Volume | None,
+    valid: Mask,
+    *,
+    spacing_mm: NDArray[np.float64],
+    settings: AcuteSettings,
+) -> Mask:
+    """Voxels of cerebrospinal fluid: watery, with watery surroundings, and not bright on DWI."""
+    if change is None:
+        return valid & (flat <= DARK_LOG_DWI)
+    limit = np.log(settings.csf_adc_ratio)
+    # one noisy voxel is not CSF: its surroundings must be watery too
+    around = smooth_in_tissue(change, valid, sigma_mm=settings.smoothing_mm, spacing_mm=spacing_mm)
+    return valid & (change >= limit) & (around >= AROUND_CSF * limit) & (flat < CSF_LOG_DWI)
 
 
 def _symmetry_image(flat: Volume, change: Volume | None, tissue: Mask) -> Volume:
@@ -167,14 +178,3 @@ def _symmetry_image(flat: Volume, change: Volume | None, tissue: Mask) -> Volume
     if change is not None:
         image = image - np.where(tissue, np.clip(change, -0.5, 0.5), 0.7)
     return np.asarray(image, dtype=np.float32)
-
-
-def _smooth_in_tissue(
-    values: Volume, tissue: Mask, sigma_mm: float, spacing_mm: NDArray[np.float64]
-) -> Volume:
-    if sigma_mm == 0:
-        return np.where(tissue, values, 0).astype(np.float32)
-    total, share = weighted_sums(
-        values, tissue.astype(np.float32), sigma_mm=sigma_mm, spacing_mm=spacing_mm
-    )
-    return np.where(tissue, total / np.maximum(share, 1e-3), 0).astype(np.float32)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from nilearn import datasets
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
@@ -109,6 +108,9 @@ def head_axes(box: Box | None = None) -> tuple[Field, Field, Field]:
 
 def _template() -> tuple[tuple[Field, Field, Field], NDArray[np.float64]]:
     """Return grey matter, white matter and brain mask of the 1 mm template, cropped, and their affine."""
+    # importing nilearn takes seconds and 60 MB, and nothing but the simulation needs it
+    from nilearn import datasets
+
     mask = datasets.load_mni152_brain_mask(resolution=1)
     inside = np.asarray(mask.dataobj) > 0
     box = bounding_slices(inside, margin=4)

@@ -104,7 +104,6 @@ def write_truth_files(truth: TrialTruth, plans: Iterable[ParticipantPlan]) -> No
         folder / "dataset_description.json",
     )
     write_text(_TRUTH_README, folder / "README.md")
-    write_text("truth.csv\nscenarios.csv\n**/*_transforms.json\n", folder / ".bidsignore")
     write_text(
         _csv((_truth_fields(row) for row in truth.rows), [f.name for f in fields(TruthRow)]), truth.table_path
     )

@@ -8,7 +8,7 @@ Places and sizes follow the vascular territories of the MNI brain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,8 +28,11 @@ LesionKind = Literal[
 ]
 EDGE_MM = 1.6
 """Width over which an infarct's edge goes from nothing to all."""
+RIM_MM = 1.8
+"""Least width of the gliotic rim around a cavity."""
 _REACH_MM = 14.0
 """How far beyond its first edge a lesion is kept, so that it can grow later."""
+_CAVITY_RAGGED_MM = 2.0
 _SOLVER_STEPS = 32
 
 
@@ -43,6 +46,8 @@ class Lesion:
         Slices of the brain's arrays that the fields below fill.
     depth
         (I, J, K) float32: about mm inside the edge.
+    core
+        (I, J, K) float32: the same with an irregularity of its own; cavities follow it.
     territory
         (I, J, K) float32: share of the voxel's tissue that lies in the lesion's territory.
     tissue
@@ -51,6 +56,7 @@ class Lesion:
 
     box: Box
     depth: Field
+    core: Field
     territory: Field
     tissue: Field
 
@@ -64,29 +70,50 @@ class Lesion:
         """
         if volume_ml <= 0:
             return np.zeros_like(self.depth)
-        return soft_step(self.depth - np.float32(self._threshold(volume_ml)), width=EDGE_MM)
+        return soft_step(
+            self.depth - np.float32(_threshold(self.depth, self.tissue, volume_ml)), width=EDGE_MM
+        )
+
+    def cavity(self, volume_ml: float, *, lesion_ml: float) -> Field:
+        """Return the share of each voxel's parenchyma that is cavity.
+
+        Parameters
+        ----------
+        volume_ml
+            About the cavity's volume; a rim of living scar is left, so it may become less.
+        lesion_ml
+            Volume of the lesion that the cavity lies in.
+        """
+        if volume_ml <= 0:
+            return np.zeros_like(self.core)
+        inner = np.float32(_threshold(self.core, self.tissue, volume_ml))
+        outer = np.float32(_threshold(self.depth, self.tissue, lesion_ml) + RIM_MM)
+        both = np.minimum(self.core - inner, self.depth - outer)
+        return soft_step(both, width=EDGE_MM)
 
     def fraction(self, membership: Field) -> Field:
         """Return the fraction of each 1 mm3 voxel that is lesion."""
         return membership * self.tissue
 
-    def _threshold(self, volume_ml: float) -> float:
-        wanted = volume_ml * MM3_PER_ML
-        eligible = self.tissue > 0.01
-        depth, tissue = self.depth[eligible], self.tissue[eligible]
-        low, high = float(depth.min()) - EDGE_MM, float(depth.max()) + EDGE_MM
-        if tissue.sum(dtype=np.float64) < wanted:
-            held = tissue.sum(dtype=np.float64) / MM3_PER_ML
-            msg = f"a lesion of {volume_ml:g} mL does not fit its territory of {held:.1f} mL"
-            raise ValueError(msg)
-        for _ in range(_SOLVER_STEPS):
-            middle = 0.5 * (low + high)
-            share = soft_step(depth - np.float32(middle), width=EDGE_MM)
-            if float((share * tissue).sum(dtype=np.float64)) > wanted:
-                low = middle
-            else:
-                high = middle
-        return 0.5 * (low + high)
+
+def _threshold(depth: Field, tissue: Field, volume_ml: float) -> float:
+    """Return the depth beyond which the tissue has the volume."""
+    wanted = volume_ml * MM3_PER_ML
+    eligible = tissue > 0.01
+    depth, tissue = depth[eligible], tissue[eligible]
+    low, high = float(depth.min()) - EDGE_MM, float(depth.max()) + EDGE_MM
+    held = float(tissue.sum(dtype=np.float64))
+    if held < wanted:
+        msg = f"a lesion of {volume_ml:g} mL does not fit its territory of {held / MM3_PER_ML:.1f} mL"
+        raise ValueError(msg)
+    for _ in range(_SOLVER_STEPS):
+        middle = 0.5 * (low + high)
+        share = soft_step(depth - np.float32(middle), width=EDGE_MM)
+        if float((share * tissue).sum(dtype=np.float64)) > wanted:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
 
 
 def build_lesion(
@@ -114,15 +141,17 @@ def build_lesion(
     shape_of, territory_of = _KINDS[kind]
     depth = shape_of(brain, rng, side)
     territory = territory_of(brain, side)
-    return _cropped(depth, territory, brain.parenchyma * territory, largest_ml, reach_mm=_REACH_MM)
+    lesion = _cropped(depth, territory, brain.parenchyma * territory, largest_ml, reach_mm=_REACH_MM)
+    noise = smooth_noise(lesion.depth.shape, rng, knot_spacing_voxels=8)
+    return replace(lesion, core=lesion.depth + np.float32(_CAVITY_RAGGED_MM) * noise)
 
 
 def _cropped(depth: Field, territory: Field, tissue: Field, largest_ml: float, *, reach_mm: float) -> Lesion:
     """Keep what a lesion of the largest volume needs, and ``reach_mm`` around it."""
-    whole = Lesion((slice(None), slice(None), slice(None)), depth, territory, tissue)
-    edge = whole._threshold(largest_ml)
+    edge = _threshold(depth, tissue, largest_ml)
     box = bounding_slices((depth > edge - reach_mm) & (tissue > 0.01))
-    return Lesion(box, depth[box].copy(), territory[box].copy(), tissue[box].copy())
+    kept = depth[box].copy()
+    return Lesion(box, kept, kept, territory[box].copy(), tissue[box].copy())
 
 
 # ---- territories -----------------------------------------------------------------------------------------
@@ -135,7 +164,8 @@ def _one_side(brain: Brain, side: int) -> Field:
 def _above_tentorium(brain: Brain) -> Field:
     """Return 1 in the cerebrum, 0 in cerebellum and brain stem, from the MNI course of the tentorium."""
     x, y, z = brain.template_xyz
-    tent = np.float32(-8) - np.float32(0.3) * np.abs(x) - np.float32(0.35) * np.maximum(0, -y - 62)
+    slope = np.float32(0.3) * np.abs(x) + np.float32(0.35) * np.maximum(-y - 62, 0)
+    tent = (-8 - slope).astype(np.float32)
     behind = soft_step(-38 - y, width=4.0)
     stem = (np.abs(x) < 17) & (y > -44) & (y < -6) & (z < -10)
     above: Field = np.maximum(soft_step(z - tent, width=3.0), 1 - behind)
@@ -163,8 +193,9 @@ def _ragged(brain: Brain, rng: np.random.Generator, *, coarse_mm: float, fine_mm
 
 def _territorial(brain: Brain, rng: np.random.Generator, side: int) -> Field:
     jitter = rng.uniform(-1, 1, 3) * (3, 14, 9)
-    centre = np.array([side * 44.0, -8.0, 16.0]) + jitter
-    radii = np.array([26.0, 48.0, 32.0]) * rng.uniform(0.85, 1.15, 3)
+    # centred near the cortex, so that shrinking leaves the cortical end of the infarct
+    centre = np.array([side * 54.0, -8.0, 16.0]) + jitter
+    radii = np.array([36.0, 50.0, 34.0]) * rng.uniform(0.85, 1.15, 3)
     depth = ellipsoid_distance(brain.template_xyz, list(centre), list(radii))
     return depth + _ragged(brain, rng, coarse_mm=4.5, fine_mm=1.6)
 

@@ -133,8 +133,9 @@ def at_visit(patient: Patient, visit: VisitPlan) -> tuple[State, dict[str, TrueL
     add_hyperintensity(state, patient.white_matter, spots)
     if patient.old_infarct is not None:
         _add(state, patient.brain, patient.old_infarct, visit)
-    infarct, cavity = _add(state, patient.brain, patient.infarct, visit)
+    # before the infarct is put in: its cavity is no space that widens
     _shrink_around(state, patient, visit)
+    infarct, cavity = _add(state, patient.brain, patient.infarct, visit)
     new = _nothing(patient.brain)
     if patient.new_infarct is not None:
         new, _ = _add(state, patient.brain, patient.new_infarct, visit)
@@ -144,8 +145,9 @@ def at_visit(patient: Patient, visit: VisitPlan) -> tuple[State, dict[str, TrueL
 def _add(state: State, brain: Tissues, placed: _Placed, visit: VisitPlan) -> tuple[TrueLesion, TrueLesion]:
     """Put a lesion into the state, and return the whole of it and its cavity."""
     plan, lesion = placed.plan, placed.lesion
-    membership = lesion.membership(plan.volumes_ml[visit.number])
-    cavity = lesion.membership(plan.cavities_ml[visit.number])
+    volume_ml, cavity_ml = plan.volumes_ml[visit.number], plan.cavities_ml[visit.number]
+    membership = lesion.membership(volume_ml)
+    cavity = lesion.cavity(cavity_ml, lesion_ml=volume_ml)
     signal = lesion_signal(
         visit.hours_since_onset - plan.onset_hours,
         lowest_adc_ratio=plan.lowest_adc_ratio,

@@ -209,7 +209,9 @@ def _plan_infarct(number: int, scenario: str, rng: np.random.Generator) -> Lesio
     if "grows" in scenario:
         gain = float(rng.uniform(0.35, 0.6))
         course = (1.0, 1 + 0.6 * gain, 1 + 0.9 * gain, 1 + gain)
-    hollow = float(rng.uniform(0.18, 0.5)) if number == 0 or rng.random() < 0.75 else 0.0
+    hollow = float(rng.uniform(0.18, 0.5))
+    if volume < 30 and rng.random() < 0.3:
+        hollow = 0.0  # small infarcts often heal to a scar without a cavity
     if volume < 1 or "vanishes" in scenario:
         hollow = 0.0
     v = tuple(volume * c for c in course)
