@@ -385,7 +385,7 @@ def test_any_changed_header_byte_is_read_or_refused_never_a_crash(scan_file, val
 def test_a_series_is_read_whole_and_not_as_one_scan(scan_file):
     voxels = np.arange(240, dtype="<i2").reshape((*SHAPE, 2))
     path = scan_file(nifti_bytes(dim=(4, 4, 5, 6, 2, 1, 1, 1), voxels=voxels.tobytes(order="F")))
-    data, grid = load_series(path)
+    data, grid, *_ = load_series(path)
     assert np.array_equal(data, voxels)
     assert grid.shape == SHAPE
     with pytest.raises(HeaderError, match="holds 2 volumes where one is expected"):
@@ -393,7 +393,7 @@ def test_a_series_is_read_whole_and_not_as_one_scan(scan_file):
 
 
 def test_a_scan_is_a_series_of_one(scan_file):
-    data, _ = load_series(scan_file(nifti_bytes()))
+    data, *_ = load_series(scan_file(nifti_bytes()))
     assert data.shape == (4, 5, 6, 1)
 
 
@@ -500,7 +500,7 @@ def test_every_type_slope_and_orientation_comes_back(tmp_path, grid, dtype, slop
 def test_series_come_back_exactly(tmp_path, data, grid):
     grid = Grid((3, 2, 2), grid.affine)
     save_array(data, grid, tmp_path / "series.nii.gz", dtype="float32")
-    back, back_grid = load_series(tmp_path / "series.nii.gz")
+    back, back_grid, *_ = load_series(tmp_path / "series.nii.gz")
     assert np.array_equal(back, data)
     assert back_grid.is_same_as(grid)
 

@@ -25,7 +25,8 @@ def run(
 
     Example: `infarct-vol demo my_first_trial`
     """
-    summary = run_with_progress(shell, sample_trial(), out, jobs=jobs, truth=sample_truth())
+    charter = iv.Protocol(study_id="Sample trial")
+    summary = run_with_progress(shell, sample_trial(), out, jobs=jobs, protocol=charter, truth=sample_truth())
     compared = iv.measured_against_truth(iv.read_tables(out).volumes, sample_truth())
     shell.table(
         "Measured against true volume",

@@ -75,7 +75,7 @@ def _check_session(
         try:
             if file.bval is not None:
                 series = load_diffusion_series(file, identity=identity, protocol=protocol)
-                scan = Scan(series.data[..., 0], series.grid, series.identity)
+                scan = series.first_volume
             else:
                 scan = scans[modality] = load_scan(file.path, identity=identity, geometry=protocol.geometry)
         except InfarctVolError as error:

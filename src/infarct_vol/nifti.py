@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -74,14 +75,26 @@ def load_scan(
     return Scan(data=data, grid=grid, identity=identity, sidecar=read_sidecar(path), remarks=remarks)
 
 
+class Series(NamedTuple):
+    """A four-dimensional series: (I, J, K, N) float32, its grid, identity, sidecar and remarks."""
+
+    data: NDArray[np.float32]
+    grid: Grid
+    identity: Identity
+    sidecar: Mapping[str, object]
+    remarks: tuple[str, ...]
+
+
 def load_series(
     path: Path | str, *, identity: Identity | None = None, geometry: GeometrySettings | None = None
-) -> tuple[NDArray[np.float32], Grid]:
-    """Read a four-dimensional series as ((I, J, K, N) float32, grid). Raises as `load_scan` does."""
+) -> Series:
+    """Read a four-dimensional series; one volume gives N = 1. Raises as `load_scan` does."""
     path = Path(path)
-    where = _where(identity or Identity())
-    data, grid, _, _ = _read(path, where=where, geometry=geometry or GeometrySettings())
-    return (data if data.ndim == 4 else data[..., np.newaxis]), grid
+    identity = replace(identity or Identity(), path=path)
+    where = _where(identity)
+    data, grid, remarks, digest = _read(path, where=where, geometry=geometry or GeometrySettings())
+    data = data if data.ndim == 4 else data[..., np.newaxis]
+    return Series(data, grid, replace(identity, sha256=digest), read_sidecar(path), remarks)
 
 
 def load_mask(

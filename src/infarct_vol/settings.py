@@ -98,6 +98,15 @@ class RegistrationSettings(Section):
         description="likeness of the left-right mirrored fit as a share of the fit's own: above it a reader "
         "looks, at 1 the registration is refused; one's own brain reached at most 0.71 (simulated heads)",
     )
+    likeness_warn_nats: float = Field(
+        0.20,
+        ge=0,
+        description="nats per point; what one scan tells of the other, below which a reader looks; right fits "
+        "reached 0.29 and more (real FLAIR to T1), wrong ones of different contrasts 0.07 to 0.33",
+    )
+    likeness_fail_nats: float = Field(
+        0.12, ge=0, description="nats per point; likeness below which the registration is refused"
+    )
     coverage_warn: float = Field(
         0.70,
         ge=0,
@@ -136,14 +145,14 @@ class AcuteSettings(Section):
     csf_adc_ratio: float = Field(
         1.6,
         gt=1,
-        description="ADC over the brain's usual ADC (its most frequent value) from which a voxel is CSF, never "
-        "infarct (about 1250e-6 mm2/s: CSF is near 3000, parenchyma 700-900)",
+        description="ADC over the brain's usual ADC (its most frequent value) from which a voxel is CSF, "
+        "never infarct (about 1250e-6 mm2/s: CSF is near 3000, parenchyma 700-900)",
     )
     reference_mm: tuple[float, ...] = Field(
         (48.0, 24.0, 12.0),
         min_length=1,
-        description="mm; SD of the Gaussian neighbourhoods a voxel is compared with, coarse to fine, one pass "
-        "each; the lesion found in a pass leaves the reference of the next (own trials)",
+        description="mm; SD of the Gaussian neighbourhoods a voxel is compared with, coarse to fine, one "
+        "pass each; the lesion found in a pass leaves the reference of the next (own trials)",
     )
     smoothing_mm: float = Field(
         1.2, ge=0, description="mm; SD of the smoothing inside tissue before comparison (own trials)"
@@ -177,8 +186,8 @@ class AcuteSettings(Section):
     mirror_veto: float = Field(
         2.0,
         ge=0,
-        description="natural log; most evidence that a bright mirror image may take away: a bilateral infarct "
-        "with strong evidence of its own survives",
+        description="natural log; most evidence that a bright mirror image may take away: a bilateral "
+        "infarct with strong evidence of its own survives",
     )
     grow_evidence: float = Field(
         0.5,
@@ -193,7 +202,7 @@ class AcuteSettings(Section):
         "no component of visible brightness reached it)",
     )
     size_relief: float = Field(
-        0.7,
+        0.6,
         ge=0,
         description="natural log; how much less peak evidence a ten times larger component needs, never less "
         "than seed_evidence: noise and cortex make small components (own trials)",
@@ -201,8 +210,18 @@ class AcuteSettings(Section):
     component_brightness: float = Field(
         0.2,
         ge=0,
-        description="mean log DWI over its surroundings a component needs: 0.2 is 22 percent brighter, about "
-        "what a reader sees (own trials)",
+        description="mean log DWI over its surroundings a component needs: 0.2 is 22 percent brighter, "
+        "about what a reader sees (own trials)",
+    )
+    without_adc_evidence: float = Field(
+        2.0,
+        ge=0,
+        description="natural log; peak evidence asked for on top where there is no ADC map (own trials)",
+    )
+    without_adc_brightness: float = Field(
+        0.35,
+        ge=0,
+        description="component_brightness where there is no ADC map: 0.35 is 42 percent brighter (own trials)",
     )
     level_mm: float = Field(
         6.0, gt=0, description="mm; SD of the neighbourhood the lesion's own level is taken from (own trials)"
@@ -214,8 +233,8 @@ class AcuteSettings(Section):
         0.5,
         gt=0,
         lt=1,
-        description="share of the local lesion contrast at the boundary; a half keeps the volume unbiased under "
-        "partial volume",
+        description="share of the local lesion contrast at the boundary; a half keeps the volume unbiased "
+        "under partial volume",
     )
     boundary_margin: float = Field(
         0.15,
@@ -226,7 +245,8 @@ class AcuteSettings(Section):
     rapid_adc_um2_per_s: float = Field(
         620.0,
         gt=0,
-        description="1e-6 mm2/s; 'rapid_like' calls ADC up to this infarct (Purushotham 2015 Int J Stroke 10:348)",
+        description="1e-6 mm2/s; 'rapid_like' calls ADC up to this infarct (Purushotham 2015 Int J Stroke "
+        "10:348)",
     )
     rapid_dwi_z: float = Field(
         1.5, description="SD above the brain's median DWI that 'rapid_like' asks for beside the low ADC"

@@ -46,9 +46,10 @@ METHOD = "morphological-1"
 _DEEP_MM = 20.0
 _CLOSING_MM = 12.0
 _CAVITY_REACH_MM = 25.0
-_ASYMMETRY_MM = 6.0
+_ASYMMETRY_MM = 5.0
 _SURFACE_BAND_MM = 10.0
 _AIR_MM = 6.0
+_FEWEST_SLICES = 2
 _SHADING_SIGMA_MM = 25.0
 _SHADING_CEILING = 1.5
 _STRIPPED_GAP_MM = 8.0
@@ -88,11 +89,56 @@ class _Contrast:
 # Set by measurement on real and simulated scans. On DWI nothing but brain is bright, so that thin bridges may
 # be trusted; on the others orbital fat, marrow and eyes are brighter than the brain, and muscle hangs on.
 _CONTRASTS = {
-    "dwi": _Contrast(0.5, np.inf, 5.0, 3.0, 3.0, 1.6, 2.5, 0.5),
-    "b0": _Contrast(0.4, 2.5, 6.0, 4.0, 10.0, 1.25, 1.5, 0.0),
-    "t2w": _Contrast(0.4, 2.5, 6.0, 4.0, 10.0, 1.25, 1.5, 0.0),
-    "flair": _Contrast(0.55, np.inf, 6.0, 4.0, 10.0, 1.25, 2.5, 0.3),
-    "t1w": _Contrast(0.5, 1.5, 7.5, 4.5, 10.0, 1.25, 0.0, 0.0),
+    "dwi": _Contrast(
+        floor=0.5,
+        ceiling=np.inf,
+        erosion_mm=5.0,
+        bridge_mm=3.0,
+        second_core_ml=3.0,
+        second_core_ceiling=1.6,
+        slack_mm=2.5,
+        margin_mm=0.5,
+    ),
+    "b0": _Contrast(
+        floor=0.4,
+        ceiling=2.5,
+        erosion_mm=6.0,
+        bridge_mm=4.0,
+        second_core_ml=10.0,
+        second_core_ceiling=1.25,
+        slack_mm=1.5,
+        margin_mm=0.0,
+    ),
+    "t2w": _Contrast(
+        floor=0.4,
+        ceiling=2.5,
+        erosion_mm=6.0,
+        bridge_mm=4.0,
+        second_core_ml=10.0,
+        second_core_ceiling=1.25,
+        slack_mm=1.5,
+        margin_mm=0.0,
+    ),
+    "flair": _Contrast(
+        floor=0.55,
+        ceiling=np.inf,
+        erosion_mm=6.0,
+        bridge_mm=4.0,
+        second_core_ml=10.0,
+        second_core_ceiling=1.25,
+        slack_mm=2.5,
+        margin_mm=0.3,
+    ),
+    "t1w": _Contrast(
+        floor=0.5,
+        ceiling=1.5,
+        erosion_mm=7.5,
+        bridge_mm=4.5,
+        second_core_ml=10.0,
+        second_core_ceiling=1.25,
+        slack_mm=0.0,
+        margin_mm=0.0,
+    ),
 }
 
 
@@ -118,10 +164,14 @@ def brain_mask(scan: Scan, *, settings: BrainSettings | None = None) -> BrainMas
     Raises
     ------
     BrainMaskError
-        If the image is an ADC map, is constant, or what was found is too small or large for a brain.
+        If the image is an ADC map, a single slice or constant, or what was found is too small or too
+        large for a brain.
     """
     settings = settings or BrainSettings()
     contrast, remarks = _contrast_of(scan)
+    if min(scan.grid.shape) < _FEWEST_SLICES:
+        msg = f"{scan.grid.describe()}: too few slices to find a brain in; give a brain mask"
+        raise BrainMaskError(msg, where=str(scan.identity))
     native, about_data = _finite(scan)
     working = WorkingGrid.of(scan.grid, target_mm=settings.working_mm)
     ordered = working.ordered(native)

@@ -176,6 +176,9 @@ def _supplied_adc(adc: Scan, dwi: Scan, brain: BrainMask, given_unit: str | None
         flags.append("the ADC map is on another grid than the DWI and was resampled onto it")
     stated = next((adc.sidecar[f] for f in _UNIT_FIELDS if isinstance(adc.sidecar.get(f), str)), None)
     scan = to_um2_per_s(adc, brain, unit=str(stated) if stated else given_unit)
+    negative = int(np.count_nonzero(scan.data[brain.data] < 0))
+    if negative:
+        flags.append(f"{negative} negative ADC voxels in the brain, kept")
     return replace(scan, grid=dwi.grid)
 
 

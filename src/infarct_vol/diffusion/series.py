@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from infarct_vol.diffusion.adc import MM2_TO_UM2
 from infarct_vol.errors import DiffusionError
@@ -24,6 +23,9 @@ ADC_MAX_BVALUE = 1200.0
 _SHELL_WIDTH = 0.05
 _ISOTROPY = 0.02
 """Largest deviation from 1/3 of an eigenvalue of the mean outer product of the directions that is even."""
+
+_MAX_NOISE_GAIN = 2.0
+"""Directions so uneven that evening them out more than doubles the noise cannot give a usable trace."""
 
 
 class DiffusionSeriesLike(Protocol):
@@ -168,7 +170,7 @@ def _direction_weights(
     if _unevenness(vectors, even) <= _ISOTROPY:
         return even, ()
     weights = _evened(vectors)
-    if _unevenness(vectors, weights) <= _ISOTROPY:
+    if _unevenness(vectors, weights) <= _ISOTROPY and _noise_gain(weights) <= _MAX_NOISE_GAIN:
         return weights, ()
     return even, (
         f"{count} uneven diffusion directions cannot give a trace: tracts will look bright or dark "
@@ -182,17 +184,20 @@ def _unevenness(vectors: NDArray[np.float64], weights: NDArray[np.float64]) -> f
 
 
 def _evened(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return non-negative weights nearest to equal ones whose mean outer product is a third of identity."""
+    """Return the weights nearest to equal ones whose mean outer product is a third of the identity.
+
+    Where six directions are independent this is the trace of the least-squares diffusion tensor.
+    """
     rows, columns = np.triu_indices(3)
     products = (vectors[:, rows] * vectors[:, columns]).T
     target = np.where(rows == columns, 1 / 3, 0.0)
-    count = len(vectors)
-    weights = 1 / count + np.linalg.pinv(products) @ (target - products.mean(axis=1))
-    if weights.min() < 0:
-        # a light pull to equal weights keeps the solution unique and spreads it over many directions
-        pull = 1e-3 * np.eye(count)
-        weights, _ = nnls(np.vstack([products, pull]), np.concatenate([target, np.full(count, 1e-3 / count)]))
-    return np.asarray(weights / weights.sum())
+    correction = np.linalg.pinv(products) @ (target - products.mean(axis=1))
+    return np.asarray(1 / len(vectors) + correction)
+
+
+def _noise_gain(weights: NDArray[np.float64]) -> float:
+    """Return how much noisier than the plain mean the weighted one is."""
+    return float(np.sqrt(np.sum(weights**2) * weights.size))
 
 
 def _trace(
@@ -200,11 +205,15 @@ def _trace(
 ) -> NDArray[np.float32]:
     """Return the weighted geometric mean: 0 where a signal is 0, NaN where one is negative."""
     logs = np.zeros(series.grid.shape, dtype=np.float32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for volume, weight in zip(volumes, weights, strict=True):
-            if weight > 0:  # 0 times the log of a zero signal would be NaN
-                logs += np.float32(weight) * np.log(series.data[..., volume])
-    return np.exp(logs)
+    lowest = np.full(series.grid.shape, np.inf, dtype=np.float32)
+    for volume, weight in zip(volumes, weights, strict=True):
+        signal = series.data[..., volume]
+        logs += np.float32(weight) * np.log(signal, out=np.zeros_like(logs), where=signal > 0)
+        np.minimum(lowest, signal, out=lowest)
+    trace = np.exp(logs)
+    trace[lowest == 0] = 0
+    trace[~(lowest >= 0)] = np.nan
+    return trace
 
 
 def _slope(points: Mapping[float, NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import DamagedFileError, DiffusionError, ScanRefusedError
-from infarct_vol.files import file_sha256, read_sidecar
 from infarct_vol.geometry import Grid
 from infarct_vol.images import MODALITY_LABELS, Identity, Modality, Scan
 from infarct_vol.intake.checks import check_scan, refuse_failures
@@ -31,6 +30,12 @@ class DiffusionSeries:
     bvectors: NDArray[np.float64] | None
     identity: Identity
     sidecar: Mapping[str, object]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def first_volume(self) -> Scan:
+        """The first volume, as the scan the checks look at."""
+        return Scan(self.data[..., 0], self.grid, self.identity, self.sidecar, self.remarks)
 
 
 @dataclass
@@ -90,7 +95,7 @@ class SessionReader:
             protocol=self.protocol,
         )
         self._require_unchanged(self.session.files["dwi"].path, series.identity.sha256, series.identity)
-        first = Scan(series.data[..., 0], series.grid, series.identity, series.sidecar)
+        first = series.first_volume
         self.flags.extend(refuse_failures(first, check_scan(first, settings=self.protocol.checks)))
         self._record(first)
         return series
@@ -131,13 +136,12 @@ def load_diffusion_series(file: ScanFile, *, identity: Identity, protocol: Proto
     DiffusionError
         If the text files do not fit the number of volumes.
     """
-    data, grid = load_series(file.path, identity=identity, geometry=protocol.geometry)
-    identity = replace(identity, path=file.path, sha256=file_sha256(file.path))
+    series = load_series(file.path, identity=identity, geometry=protocol.geometry)
     if file.bval is None:
         msg = f"{file.path.name} has no .bval file beside it; a diffusion series needs its b-values"
         raise DiffusionError(msg, where=str(identity))
     bvalues = _numbers(file.bval, identity).ravel()
-    count = data.shape[3]
+    count = series.data.shape[3]
     if bvalues.size != count:
         msg = f"{file.bval.name} holds {bvalues.size} b-values for {count} volumes"
         raise DiffusionError(msg, where=str(identity))
@@ -148,7 +152,9 @@ def load_diffusion_series(file: ScanFile, *, identity: Identity, protocol: Proto
         if bvectors.shape != (count, 3):
             msg = f"{file.bvec.name} holds a {bvectors.shape} table; expected 3 rows of {count} numbers"
             raise DiffusionError(msg, where=str(identity))
-    return DiffusionSeries(data, grid, bvalues, bvectors, identity, read_sidecar(file.path))
+    return DiffusionSeries(
+        series.data, series.grid, bvalues, bvectors, series.identity, series.sidecar, series.remarks
+    )
 
 
 def _numbers(path: Path, identity: Identity) -> NDArray[np.float64]:

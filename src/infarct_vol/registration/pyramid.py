@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from infarct_vol.errors import RegistrationError
+from infarct_vol.geometry import MM3_PER_ML
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.registration.sampling import sample
 from infarct_vol.settings import RegistrationSettings
@@ -143,7 +144,7 @@ def prepare(
         levels[level_mm] = _level(
             blocks[level_mm], coarse, shading * scale, region, native=scan.grid.affine, count=count
         )
-    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000.0
+    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML
     smooth = _blurred(levels[2 * HEAD_LEVEL_MM])
     return Pyramid(levels, smooth, centre, radius_mm, float(np.count_nonzero(head) * voxel_ml))
 
@@ -170,7 +171,7 @@ def head_mask(
     labels, count = ndi.label(mask)
     sizes = np.bincount(labels.ravel())[1:]
     body = ndi.binary_fill_holes(labels == 1 + int(np.argmax(sizes))) if count else mask
-    volume_ml = np.count_nonzero(body) * abs(np.linalg.det(affine[:3, :3])) / 1000.0
+    volume_ml = np.count_nonzero(body) * abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML
     if volume_ml < 50.0:
         msg = f"no head found: the largest bright body measures {volume_ml:.0f} mL; expected a brain or head"
         raise RegistrationError(msg, where=where)

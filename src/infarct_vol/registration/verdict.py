@@ -26,6 +26,8 @@ _FAR_COUNT = 8
 _BLOCK_MM = 20.0
 # correct registrations reached at most 0.2 (far) and 0.94 (rival, at 4 mm) in simulated heads
 _FAR_FAIL = 0.7
+# below this the ratios of likenesses are noise
+_LEAST_NATS = 0.05
 _RIVAL_MM, _RIVAL_WARN = 6.0, 0.97
 
 
@@ -86,14 +88,16 @@ def _measured(
     own = _nats(sides, matrix)
     mirrored = find_mirrored(fixed, moving, matrix, settings=settings).matrix
     mirrored = refine(sides, mirrored, tolerance_mm=0.05, max_steps=10).matrix
-    mirrored_share = _nats(sides, mirrored) / max(own, 1e-9)
-    sharpness = _sharpness(sides, matrix, moving, own=own)
+    # without any likeness of their own the scans' other ratios say nothing
+    related = own >= _LEAST_NATS
+    mirrored_share = _nats(sides, mirrored) / max(own, _LEAST_NATS)
+    sharpness = _sharpness(sides, matrix, moving, own=own) if related else 0.0
     metrics = {
         "match": max(0.0, sharpness) * max(0.0, 1.0 - mirrored_share),
         "likeness_nats": own,
         "sharpness": sharpness,
         "mirrored_share": mirrored_share,
-        "far_share": _far(sides, matrix, moving) / max(own, 1e-9),
+        "far_share": _far(sides, matrix, moving) / own if related else 1.0,
         "rival_share": _rival(starts, fixed),
         "coverage_fixed": forward.inside,
         "coverage_moving": backward.inside,
@@ -115,6 +119,13 @@ def _match_findings(
             "flipped, or they show different persons; check both headers against the scanner's export"
         )
         return [_Finding("FAIL", text)]
+    nats, least = metrics["likeness_nats"], settings.likeness_fail_nats
+    if nats < least:
+        text = (
+            f"the scans tell nearly nothing of each other where they were aligned ({nats:.2f} nats per "
+            f"point, at least {least:g} expected); check that both show this participant's head"
+        )
+        return [_Finding("FAIL", text)]
     warn, fail = settings.match_warn, settings.match_fail
     if not same_contrast:
         warn, fail = settings.match_warn_cross, settings.match_fail_cross
@@ -125,6 +136,9 @@ def _match_findings(
         )
         return [_Finding("FAIL", text)]
     found = []
+    if nats < settings.likeness_warn_nats:
+        text = f"the scans tell little of each other ({nats:.2f} nats per point); look at the overlay"
+        found.append(_Finding("WARN", text))
     if match < warn:
         text = f"the match is weak ({match:.3f}, {warn:g} or more expected); look at the overlay"
         found.append(_Finding("WARN", text))
@@ -188,7 +202,7 @@ def _sharpness(sides: Sides, matrix: Matrix, head: Pyramid, *, own: float) -> fl
     scale = np.array([_SHARP_MM] * 3 + [_SHARP_MM / head.radius_mm] * 3)
     motions = [sign * row for row in np.diag(scale) for sign in (-1.0, 1.0)]
     moved_away = [_nats(sides, _offset(matrix, head, motion)) for motion in motions]
-    return 1.0 - float(np.mean(moved_away)) / max(own, 1e-9)
+    return 1.0 - float(np.mean(moved_away)) / own
 
 
 def _far(sides: Sides, matrix: Matrix, head: Pyramid) -> float:

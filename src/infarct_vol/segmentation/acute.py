@@ -45,6 +45,9 @@ ADC_RISE_EVIDENCE = np.float32(-2.0)
 SPREAD_MM = 16.0
 # component volume at which exactly `component_evidence` is asked for
 SIZE_OF_FULL_EVIDENCE_ML = 0.1
+# a component this large that misses its evidence by no more than this is named to the reader
+DOUBT_FROM_ML = 1.0
+NARROW_MISS = 1.0
 # b-value the lesion's expected brightness is computed with where no sidecar states one; no ADC is computed
 TYPICAL_BVALUE = 1000.0
 TYPICAL_ADC_UM2_PER_S = 800.0
@@ -54,11 +57,24 @@ MIRROR_FLOOR = -0.1
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evidence of one pass, arrays (X, Y, Z) in the canonical box."""
+    """Evidence of one pass, arrays (X, Y, Z) in the canonical box.
+
+    Parameters
+    ----------
+    brightness, brightness_sd
+        Log DWI over its local reference, and its local spread.
+    adc_change_sd
+        Local spread of the log ADC; ``None`` without an ADC map.
+    own
+        Log likelihood ratio of the voxel's own DWI and ADC.
+    total
+        The same with what the mirrored hemisphere adds or takes.
+    """
 
     brightness: Volume
     brightness_sd: Volume
     adc_change_sd: Volume | None
+    own: Volume
     total: Volume
 
 
@@ -72,6 +88,7 @@ class Drawing:
     fraction: Volume
     seeds: int
     rejected: int
+    doubtful_ml: tuple[float, ...]
 
 
 def segment_acute(
@@ -124,7 +141,9 @@ def segment_acute(
         grid=dwi.grid,
         identity=dwi.identity,
         method=METHOD,
-        flags=reader_flags(drawing.mask, case, slice_axis=dwi.grid.slice_axis),
+        flags=reader_flags(
+            drawing.mask, case, slice_axis=dwi.grid.slice_axis, doubtful_ml=drawing.doubtful_ml
+        ),
         evidence=_numbers(case, found, drawing, settings=settings),
     )
 
@@ -201,10 +220,12 @@ def _one_pass(
     if features.adc_change is not None:
         raised = features.adc_change > ADC_RISE_LIMIT
         ratio[raised] = np.minimum(ratio[raised], ADC_RISE_EVIDENCE)
-    total = np.full(tissue.shape, NO_EVIDENCE, dtype=np.float32)
+    own = np.full(tissue.shape, NO_EVIDENCE, dtype=np.float32)
+    own[tissue] = ratio
+    total = own.copy()
     asymmetry = _asymmetry(case, bright, bright_sd, settings)[tissue]
     total[tissue] = ratio + np.clip(asymmetry, -settings.mirror_veto, settings.mirror_support)
-    return Evidence(bright, bright_sd, change_sd, total)
+    return Evidence(bright, bright_sd, change_sd, own, total)
 
 
 def _correlation(
@@ -230,26 +251,15 @@ def _asymmetry(case: PreparedCase, bright: Volume, bright_sd: Volume, settings: 
 
 def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Drawing:
     """Draw the boundary round strong evidence and keep the components that deserve it."""
-    tissue, frame = case.tissue, case.frame
+    frame = case.frame
     strong = found.total > settings.seed_evidence
     core = keep_touching(found.total > settings.grow_evidence, strong, connectivity=26) & strong
-    fraction = lesion_fraction(
-        found.brightness,
-        case.adc_change,
-        brightness_sd=found.brightness_sd,
-        adc_change_sd=found.adc_change_sd,
-        core=core,
-        level_mm=settings.level_mm,
-        reach_mm=settings.growth_mm,
-        spacing_mm=frame.spacing_mm,
-    )
-    fraction = np.where(tissue, fraction, 0).astype(np.float32)
+    fraction = _fraction(case, found, core, settings=settings)
     minimum_voxels = settings.minimum_lesion_ml / frame.voxel_volume_ml
     middle = keep_touching(fraction > settings.boundary_fraction, core, connectivity=settings.connectivity)
     labels, count = label_components(middle, connectivity=settings.connectivity)
-    kept = select_components(
-        labels, _convincing(found, labels, count, voxel_ml=frame.voxel_volume_ml, settings=settings)
-    )
+    keep, doubtful_ml = _judge(found, labels, count, voxel_ml=frame.voxel_volume_ml, settings=settings)
+    kept = select_components(labels, keep)
     core = core & kept
 
     def at(share: float) -> Mask:
@@ -270,21 +280,55 @@ def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Dra
         fraction=fraction,
         seeds=label_components(strong, connectivity=26)[1],
         rejected=count - final,
+        doubtful_ml=doubtful_ml,
     )
 
 
-def _convincing(
+def _fraction(case: PreparedCase, found: Evidence, core: Mask, *, settings: AcuteSettings) -> Volume:
+    fraction = lesion_fraction(
+        found.brightness,
+        case.adc_change,
+        brightness_sd=found.brightness_sd,
+        adc_change_sd=found.adc_change_sd,
+        core=core,
+        core_weight=found.total - settings.grow_evidence,
+        level_mm=settings.level_mm,
+        reach_mm=settings.growth_mm,
+        spacing_mm=case.frame.spacing_mm,
+    )
+    return np.where(case.tissue, fraction, 0).astype(np.float32)
+
+
+def _judge(
     found: Evidence, labels: NDArray[np.int32], count: int, *, voxel_ml: float, settings: AcuteSettings
-) -> NDArray[np.bool_]:
-    """Tell which components are bright enough, and have the peak evidence their size asks for."""
+) -> tuple[NDArray[np.bool_], tuple[float, ...]]:
+    """Tell which components are bright enough and have the evidence their size asks for.
+
+    Asymmetry alone does not make an infarct, T2 shine-through is asymmetric too: on average the
+    component's own DWI and ADC must favour infarct.
+
+    Returns
+    -------
+    keep
+        (count,) bool.
+    doubtful_ml
+        Volumes of larger components that were left out narrowly, for the reader.
+    """
     if count == 0:
-        return np.zeros(0, dtype=np.bool_)
+        return np.zeros(0, dtype=np.bool_), ()
     index = np.arange(1, count + 1)
+    volume_ml = component_sizes(labels, count) * voxel_ml
     peak = np.asarray(ndimage.maximum(found.total, labels, index))
     mean = np.asarray(ndimage.mean(found.brightness, labels, index))
-    tenfolds = np.log10(component_sizes(labels, count) * voxel_ml / SIZE_OF_FULL_EVIDENCE_ML)
-    needed = np.maximum(settings.component_evidence - settings.size_relief * tenfolds, settings.seed_evidence)
-    return np.asarray((peak >= needed) & (mean >= settings.component_brightness))
+    own = np.asarray(ndimage.mean(found.own, labels, index))
+    alone = found.adc_change_sd is None
+    evidence = settings.component_evidence + (settings.without_adc_evidence if alone else 0.0)
+    brightness = settings.without_adc_brightness if alone else settings.component_brightness
+    relief = settings.size_relief * np.log10(volume_ml / SIZE_OF_FULL_EVIDENCE_ML)
+    needed = np.maximum(evidence - relief, settings.seed_evidence)
+    likely = (mean >= brightness) & (own > 0)
+    narrowly = likely & (peak < needed) & (peak >= needed - NARROW_MISS) & (volume_ml >= DOUBT_FROM_ML)
+    return np.asarray(likely & (peak >= needed)), tuple(float(v) for v in volume_ml[narrowly])
 
 
 def _numbers(

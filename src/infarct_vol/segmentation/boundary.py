@@ -19,6 +19,7 @@ def lesion_fraction(
     brightness_sd: Volume,
     adc_change_sd: Volume | None,
     core: Mask,
+    core_weight: Volume,
     level_mm: float,
     reach_mm: float,
     spacing_mm: NDArray[np.float64],
@@ -33,6 +34,8 @@ def lesion_fraction(
         (X, Y, Z) spread in normal tissue: the quieter feature has the larger say (Fisher's discriminant).
     core
         Voxels with strong evidence; the lesion's level is their local mean.
+    core_weight
+        (X, Y, Z) positive in the core; full voxels weigh more in that mean than partial ones.
     level_mm
         Standard deviation of the Gaussian of that mean.
     reach_mm
@@ -42,7 +45,7 @@ def lesion_fraction(
     """
     if not core.any():
         return np.zeros_like(brightness)
-    weight = core.astype(np.float32)
+    weight = np.where(core, core_weight, 0).astype(np.float32)
     # signals mix linearly in a voxel, their logarithms do not
     excess = np.expm1(np.maximum(brightness, np.float32(-0.7)))
     parts = [(excess, brightness_sd)]

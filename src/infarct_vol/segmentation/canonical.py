@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.geometry import Grid
+from infarct_vol.geometry import MM3_PER_ML, Grid
 from infarct_vol.segmentation.cleanup import bounding_box
 
 MARGIN_VOXELS = (2, 2, 2)
@@ -47,7 +47,7 @@ class Frame:
     def voxel_volume_ml(self) -> float:
         """Voxel volume in mL from the spacing; independent of axis order to the last bit."""
         x, y, z = (float(s) for s in self.spacing_mm)
-        return x * y * z / 1000.0
+        return x * y * z / MM3_PER_ML
 
     def take(self, data: NDArray[Any]) -> NDArray[Any]:
         """Copy the working box of a native (I, J, K) array in canonical axis order."""

@@ -179,7 +179,8 @@ def _in_view(source: Grid, target: Grid, to_source: RigidTransform) -> Mask:
 
 
 def _cavity_on_t1w(infarct: Infarct, evidence: Evidence, t1w: NDArray[np.float32]) -> Infarct:
-    tissue = float(np.median(t1w[evidence.brain & ~evidence.near]))
+    around = evidence.brain & ~evidence.near
+    tissue = float(np.median(t1w[around])) if around.any() else 0.0
     dark = infarct.whole & evidence.near & (t1w < T1W_CSF_SHARE * tissue)
     return Infarct(infarct.whole, infarct.cavity | dark)
 
@@ -196,7 +197,7 @@ def _numbers(
     numbers = {
         "volume_ml_low": min(volumes),
         "volume_ml_high": max(volumes),
-        "noise_sd": float(np.median(e.noise[e.brain])),
+        "noise_sd": e.noise_sd,
         "csf_level": e.csf,
         "baseline_lesion_ml": int(np.count_nonzero(e.core)) * voxel_ml,
         "beyond_baseline_ml": int(np.count_nonzero(infarct.whole & ~e.near)) * voxel_ml,

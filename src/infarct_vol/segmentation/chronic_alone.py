@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from infarct_vol.brain import brain_mask
 from infarct_vol.errors import SegmentationError
@@ -18,8 +19,8 @@ from infarct_vol.segmentation.cleanup import (
     distance_to_mm,
     drop_small,
     erode_mm,
-    fill_holes,
     keep_touching,
+    select_components,
 )
 from infarct_vol.segmentation.normalise import Blocks, Volume, flatten, frame_grid
 from infarct_vol.settings import FollowUpSettings
@@ -30,11 +31,13 @@ NO_BASELINE = (
     "segmented from the FLAIR alone, without a baseline: white-matter hyperintensity and older infarcts "
     "cannot be told apart from this infarct; a reader must decide"
 )
-# Without a baseline a lesion must be this much brighter than tissue (share of the tissue level), and this many
-# robust SDs of tissue, grey and white matter together: cortex and the borders of the ventricles reach 2 to 3.
+# Without a baseline a lesion must be this much brighter than tissue (share of the tissue level), and this
+# many robust SDs of tissue, grey and white matter together: cortex and ventricle borders reach 2 to 3.
 ALONE_CONTRAST = 0.3
 ALONE_SEED_Z = 4.0
 ALONE_EDGE_Z = 2.5
+# What a bright rim encloses is cavity when it is darker than this on average (tissue = 1).
+ENCLOSED_DARK = 0.75
 # Tissue near a lesion's edge is mixed with CSF; brightness there is not judged.
 EDGE_MM = 2.0
 
@@ -121,7 +124,7 @@ def segment_flair_alone(
         _bright_alone(data, inside, frame, settings, boundary=settings.boundary_fraction + shift)
         for shift in (0.0, -settings.boundary_uncertainty, settings.boundary_uncertainty)
     ]
-    wholes = [fill_holes(mask) for mask in masks]
+    wholes = [_with_enclosed(mask, data, frame) for mask in masks]
     volumes = [int(np.count_nonzero(m)) * flair.grid.voxel_volume_ml for m in wholes]
     cavity = wholes[0] & ~masks[0]
     mask = LesionMask(
@@ -164,7 +167,7 @@ def _baseline_evidence(
     healthy = np.where(near, fill, data)
     noise = _texture(data, inside & ~near, grid.spacing_mm)
     noise_map = np.full(data.shape, noise, dtype=np.float32)
-    return Evidence(data, healthy, noise_map, near, core, near, distance, 0.0, grid)
+    return Evidence(data, healthy, noise_map, near, core, near, distance, noise, 0.0, grid)
 
 
 def _texture(data: Volume, normal: Mask, spacing_mm: NDArray[np.float64]) -> float:
@@ -174,6 +177,23 @@ def _texture(data: Volume, normal: Mask, spacing_mm: NDArray[np.float64]) -> flo
     average, _ = blocks.average(data, tissue, sigma_mm=4.0)
     rest = data[tissue] - blocks.expand(average)[tissue]
     return float(1.4826 * np.median(np.abs(rest))) if rest.size else 1.0
+
+
+def _with_enclosed(rim: Mask, data: Volume, frame: Frame) -> Mask:
+    """Add what the rim encloses slice by slice, where it is dark: the cavity.
+
+    In three dimensions a cavity is hardly ever closed off: its rim is open where it meets cortex.
+    """
+    axis = max(range(3), key=lambda a: (round(float(frame.spacing_mm[a]), 2), a))
+    whole = rim.copy()
+    for position in range(rim.shape[axis]):
+        plane = tuple(position if a == axis else slice(None) for a in range(3))
+        holes = ndimage.binary_fill_holes(rim[plane]) & ~rim[plane]
+        labels, count = ndimage.label(holes)
+        if count:
+            level = ndimage.mean(data[plane], labels=labels, index=np.arange(1, count + 1))
+            whole[plane] |= select_components(labels.astype(np.int32), np.asarray(level) < ENCLOSED_DARK)
+    return whole
 
 
 def _bright_alone(

@@ -53,6 +53,8 @@ class Evidence:
         The baseline lesion and the margin within which its mask may be off.
     distance_mm
         Distance to the baseline lesion.
+    noise_sd
+        Median of ``noise`` over the brain.
     csf
         Level of CSF.
     grid
@@ -66,6 +68,7 @@ class Evidence:
     core: Mask
     near: Mask
     distance_mm: Volume
+    noise_sd: float
     csf: float
     grid: Grid
 
@@ -113,6 +116,8 @@ def gather_evidence(
     settings
         Follow-up settings of the protocol.
     """
+    # a cortical cavity looks like the fluid round the brain, and a brain mask may leave it out
+    brain = brain | (prior >= 0.5)
     core = lesion_core(prior, brain)
     distance = distance_within(
         core, grid.spacing_mm, reach_mm=max(settings.region_mm, 3 * settings.mask_tolerance_mm)
@@ -127,7 +132,8 @@ def gather_evidence(
     noise = noise_level(follow - base, base, away)
     csf = csf_level(follow, base, away)
     healthy = expect_healthy(base, near, brain, grid=grid)
-    return Evidence(follow, healthy, noise, brain, core, near, distance, csf, grid)
+    noise_sd = float(np.median(noise[brain]))
+    return Evidence(follow, healthy, noise, brain, core, near, distance, noise_sd, csf, grid)
 
 
 def lesion_core(prior: Volume, brain: Mask) -> Mask:

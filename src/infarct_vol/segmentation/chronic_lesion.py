@@ -103,7 +103,7 @@ def bright_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     Neither a small misregistration nor the partial volume of thick slices makes such a voxel.
     """
     e = evidence
-    margin = max(settings.seed_z * float(np.median(e.noise[e.brain])), settings.minimum_contrast)
+    margin = max(settings.seed_z * e.noise_sd, settings.minimum_contrast)
     around = ndimage.maximum_filter(e.healthy, size=3)
     return sure_bright(e, settings) & (e.follow > around + np.float32(margin))
 

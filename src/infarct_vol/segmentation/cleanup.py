@@ -26,7 +26,7 @@ def neighbourhood(connectivity: Connectivity) -> Mask:
 
 
 def label_components(mask: Mask, *, connectivity: Connectivity = 26) -> tuple[NDArray[np.int32], int]:
-    """Number the connected components of a mask from 1; background is 0."""
+    """Give the connected components of a mask numbers from 1; background is 0."""
     labels, count = ndimage.label(mask, neighbourhood(connectivity))
     return labels.astype(np.int32, copy=False), int(count)
 

@@ -18,6 +18,8 @@ Values = NDArray[np.float32]
 
 # log DWI excess of T2 shine-through: 1.2, 1.5 and 1.8 times normal
 SHINE_THROUGH = (0.2, 0.4, 0.6)
+# the shifts above are samples of a continuum: a spread narrower than their spacing would see gaps in it
+GRAIN = np.float32(0.06)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +88,10 @@ def _mixture(features: Features, shifts: Sequence[tuple[float, float]], *, freed
 
 
 def _log_student(features: Features, bright: float, adc: float, *, freedom: float) -> Values:
-    a = (features.brightness - np.float32(bright)) / features.brightness_sd
+    a = (features.brightness - np.float32(bright)) / np.maximum(features.brightness_sd, GRAIN)
     if features.adc_change is None or features.adc_change_sd is None:
         return np.asarray(-(freedom + 1) / 2 * np.log1p(a * a / np.float32(freedom)), dtype=np.float32)
-    c = (features.adc_change - np.float32(adc)) / features.adc_change_sd
+    c = (features.adc_change - np.float32(adc)) / np.maximum(features.adc_change_sd, GRAIN)
     rho = np.float32(features.correlation)
     squared = (a * a - 2 * rho * a * c + c * c) / (1 - rho * rho)
     return np.asarray(-(freedom + 2) / 2 * np.log1p(squared / np.float32(freedom)), dtype=np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infarct_vol.errors import SegmentationError
 from infarct_vol.geometry import Grid
 from infarct_vol.segmentation.canonical import Frame
 
@@ -78,13 +79,9 @@ def tissue_level(data: Volume, brain: Mask) -> float:
     far below it.
     """
     inside = data[brain]
-    if not inside.size:
+    if not inside.size or inside.max() <= 0:
         return 0.0
-    return (
-        float(np.median(inside[inside > 0.5 * np.percentile(inside, 75)], axis=None))
-        if inside.max() > 0
-        else 0.0
-    )
+    return float(np.median(inside[inside > 0.5 * np.percentile(inside, 75)]))
 
 
 class Blocks:
@@ -154,13 +151,16 @@ def flatten(data: Volume, normal: Mask, *, spacing_mm: NDArray[np.float64]) -> V
 
     Raises
     ------
-    ValueError
-        If there is no signal in ``normal``.
+    SegmentationError
+        If there is no signal in ``normal``, or no voxel.
     """
     level = tissue_level(data, normal)
     if level <= 0:
-        msg = "there is no signal in the brain"
-        raise ValueError(msg)
+        msg = (
+            "there is no FLAIR signal in the brain away from the lesion; check the scan, its overlap with "
+            "the baseline and the size of the lesion mask"
+        )
+        raise SegmentationError(msg)
     scaled = data / np.float32(level)
     tissue = normal & (scaled > 0.6) & (scaled < 1.5)
     blocks = Blocks(data.shape, spacing_mm)

@@ -22,7 +22,9 @@ NOT_LOW_ADC_RATIO = 0.95
 REPORT_FROM_ML = 0.2
 
 
-def reader_flags(mask: Mask, case: PreparedCase, *, slice_axis: int) -> tuple[str, ...]:
+def reader_flags(
+    mask: Mask, case: PreparedCase, *, slice_axis: int, doubtful_ml: tuple[float, ...] = ()
+) -> tuple[str, ...]:
     """Return what a reader should look at in an acute mask.
 
     Parameters
@@ -33,12 +35,18 @@ def reader_flags(mask: Mask, case: PreparedCase, *, slice_axis: int) -> tuple[st
         The prepared case.
     slice_axis
         Slice axis of the native grid.
+    doubtful_ml
+        Volumes of components left out narrowly.
     """
     flags = []
     if case.adc_change is None:
         flags.append("no ADC map: segmented from DWI alone, T2 shine-through cannot be told from infarct")
     flags.extend(_cut_off(mask, case, slice_axis=slice_axis))
     flags.extend(_component_flags(mask, case))
+    flags.extend(
+        f"a bright component of {volume_ml:.2f} mL was left out, its evidence just too weak: infarct?"
+        for volume_ml in doubtful_ml
+    )
     return tuple(flags)
 
 

@@ -84,9 +84,7 @@ def smooth_in_tissue(
     """Gaussian smoothing that neither takes from nor gives to voxels outside the tissue, which become 0."""
     if sigma_mm == 0:
         return np.where(tissue, values, 0).astype(np.float32)
-    total, share = weighted_sums(
-        values, tissue.astype(np.float32), sigma_mm=sigma_mm, spacing_mm=spacing_mm
-    )
+    total, share = weighted_sums(values, tissue.astype(np.float32), sigma_mm=sigma_mm, spacing_mm=spacing_mm)
     return np.where(tissue, total / np.maximum(share, 1e-3), 0).astype(np.float32)
 
 
@@ -138,20 +136,30 @@ def smooth_trend(
     terms = _trend_terms(values.shape, plane=plane, spacing_mm=spacing_mm)
     chosen = np.flatnonzero(reference)
     chosen = chosen[:: max(1, len(chosen) // TREND_SAMPLES)]
-    design = np.stack([np.broadcast_to(t, values.shape).ravel()[chosen] for t in terms], axis=1)
-    wanted = values.ravel()[chosen].astype(np.float64)
-    weight = np.ones(len(wanted))
-    coefficients = np.zeros(len(terms))
-    for _ in range(TREND_ROUNDS):
-        coefficients, *_ = np.linalg.lstsq(design * weight[:, None], wanted * weight, rcond=None)
-        residual = wanted - design @ coefficients
-        _, spread = robust_centre_and_spread(residual.astype(np.float32))
-        # Tukey's biweight; the square root because least squares squares it again
-        weight = np.clip(1.0 - (residual / (4.0 * spread)) ** 2, 0.0, None)
+    design = np.stack([np.broadcast_to(t, values.shape).ravel()[chosen] for t in terms], axis=1).astype(
+        np.float64
+    )
+    coefficients = _robust_fit(design, values.ravel()[chosen].astype(np.float64))
     trend = np.zeros(values.shape, dtype=np.float32)
     for coefficient, term in zip(coefficients, terms, strict=True):
         trend += np.float32(coefficient) * term
     return trend
+
+
+def _robust_fit(design: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares with Tukey's biweight; einsum sums in one order whatever the number of threads."""
+    weight: NDArray[np.float64] = np.ones(len(wanted))
+    coefficients: NDArray[np.float64] = np.zeros(design.shape[1])
+    # a slight pull to 0 keeps a term that one thin slab cannot tell from another from running away
+    ridge = 1e-6 * len(wanted) * np.eye(design.shape[1])
+    for _ in range(TREND_ROUNDS):
+        weighted = design * weight[:, None]
+        normal = np.einsum("ni,nj->ij", weighted, design) + ridge
+        coefficients = np.linalg.solve(normal, np.einsum("ni,n->i", weighted, wanted))
+        residual = wanted - np.einsum("ni,i->n", design, coefficients)
+        _, spread = robust_centre_and_spread(residual.astype(np.float32))
+        weight = np.asarray(np.clip(1.0 - (residual / (4.0 * spread)) ** 2, 0.0, None) ** 2)
+    return coefficients
 
 
 def _trend_terms(

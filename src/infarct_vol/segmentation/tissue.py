@@ -87,7 +87,7 @@ def usual_adc(adc_um2_per_s: NDArray[np.float32], *, where: str) -> float:
     if share < 0.5 or inside.size < MINIMUM_TISSUE_VOXELS:
         median = float(np.median(adc_um2_per_s)) if adc_um2_per_s.size else float("nan")
         msg = (
-            f"the ADC map does not look like a brain in 1e-6 mm2/s: expected most of the brain between {low:.0f} "
+            f"the ADC map does not look like a brain in 1e-6 mm2/s: expected most of it between {low:.0f} "
             f"and 4000, found a median of {median:.4g}; convert it with 'to_um2_per_s' or state its unit"
         )
         raise SegmentationError(msg, where=where)
@@ -165,11 +165,12 @@ def _csf(
 ) -> Mask:
     """Voxels of cerebrospinal fluid: watery, with watery surroundings, and not bright on DWI."""
     if change is None:
-        return valid & (flat <= DARK_LOG_DWI)
+        return np.asarray(valid & (flat <= DARK_LOG_DWI), dtype=np.bool_)
     limit = np.log(settings.csf_adc_ratio)
     # one noisy voxel is not CSF: its surroundings must be watery too
     around = smooth_in_tissue(change, valid, sigma_mm=settings.smoothing_mm, spacing_mm=spacing_mm)
-    return valid & (change >= limit) & (around >= AROUND_CSF * limit) & (flat < CSF_LOG_DWI)
+    watery = (change >= limit) & (around >= AROUND_CSF * limit)
+    return np.asarray(valid & watery & (flat < CSF_LOG_DWI), dtype=np.bool_)
 
 
 def _symmetry_image(flat: Volume, change: Volume | None, tissue: Mask) -> Volume:

@@ -18,6 +18,7 @@ from infarct_vol.simulation.fields import Field, bounding_slices
 
 Matrix = NDArray[np.float64]
 _CORNER_MARGIN_VOXELS = 2
+_SAMPLES_AT_ONCE = 3_000_000
 _AXES = {"R": (0, 1.0), "L": (0, -1.0), "A": (1, 1.0), "P": (1, -1.0), "S": (2, 1.0), "I": (2, -1.0)}
 
 
@@ -144,6 +145,18 @@ def sample(volume: HeadVolume, grid: Grid, *, pose: Matrix, subs: tuple[int, int
     -------
     (I, J, K) float32; 0 outside the map.
     """
+    i, j, k = grid.shape
+    out = np.empty(grid.shape, dtype=np.float32)
+    slices = max(1, _SAMPLES_AT_ONCE // (i * j * int(np.prod(subs))))
+    for start in range(0, k, slices):
+        slab = slice(start, min(start + slices, k))
+        part = grid.crop((slice(0, i), slice(0, j), slab))
+        out[:, :, slab] = _block_mean(_resampled(volume, part, pose, subs), subs)
+    return out
+
+
+def _resampled(volume: HeadVolume, grid: Grid, pose: Matrix, subs: tuple[int, int, int]) -> Field:
+    """Return the map at every sub-sample of a grid."""
     fine = np.linalg.inv(pose) @ grid.affine
     step = 1 / np.asarray(subs, dtype=float)
     fine[:3, 3] += fine[:3, :3] @ ((step - 1) / 2)
@@ -158,8 +171,7 @@ def sample(volume: HeadVolume, grid: Grid, *, pose: Matrix, subs: tuple[int, int
     engine.SetOutputDirection(direction.ravel().tolist())
     engine.SetInterpolator(sitk.sitkLinear)
     engine.SetOutputPixelType(sitk.sitkFloat32)
-    fine_image = engine.Execute(volume.image)  # the view below does not keep it alive
-    return _block_mean(sitk.GetArrayViewFromImage(fine_image), subs)
+    return np.asarray(sitk.GetArrayFromImage(engine.Execute(volume.image)), dtype=np.float32)
 
 
 def _block_mean(fine: Field, subs: tuple[int, int, int]) -> Field:

@@ -69,7 +69,10 @@ class Tissues:
     @property
     def whole(self) -> Field:
         """Fraction of each voxel inside the brain's surface, ventricles and sulci included."""
-        return np.asarray(np.minimum(self.csf + self.gm + self.wm, 1), dtype=np.float32)
+        whole: Field = self.csf + self.gm
+        whole += self.wm
+        np.minimum(whole, 1, out=whole)
+        return whole
 
 
 @dataclass(frozen=True)

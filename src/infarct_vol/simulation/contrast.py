@@ -213,7 +213,9 @@ def outside_image(
 def whole_head(outside: NDArray[np.float16], brain: Tissues, signal: Field) -> Field:
     """Lay the brain's signal (already weighted by its fractions) over the rest of the head."""
     head = outside.astype(np.float32)
-    head[brain.box] *= 1 - brain.whole
+    around = brain.whole
+    np.subtract(1, around, out=around)
+    head[brain.box] *= around
     head[brain.box] += signal
     return head
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from infarct_vol._version import __version__
 from infarct_vol.files import write_json, write_text
 from infarct_vol.simulation.scanner import BVALUE
-from infarct_vol.simulation.scenarios import ParticipantPlan, VisitPlan
+from infarct_vol.simulation.scenarios import ParticipantPlan
 from infarct_vol.simulation.sites import Site
 
 TRUTH_FOLDER = Path("derivatives") / "truth"
@@ -112,7 +112,7 @@ def write_truth_files(truth: TrialTruth, plans: Iterable[ParticipantPlan]) -> No
     )
 
 
-def sidecar(site: Site, visit: VisitPlan, kind: str) -> dict[str, object]:
+def sidecar(site: Site, kind: str) -> dict[str, object]:
     """Return the BIDS sidecar of an image.
 
     Parameters

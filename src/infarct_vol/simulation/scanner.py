@@ -66,7 +66,8 @@ class Diffusion:
     adc_um2_per_s
         (I, J, K) float32, as the scanner computes it from the noisy images; 0 where it does not.
     series, bvalues, directions
-        For sites that export the series: (I, J, K, N), (N,) s/mm2 and (N, 3) unit vectors in array axes.
+        For sites that export the series: (I, J, K, N), (N,) s/mm2 and (N, 3) unit vectors as in a
+        ``.bvec`` file: along the array axes, x reversed where the affine's determinant is positive.
     """
 
     b0: Field
@@ -193,7 +194,8 @@ class _Epi:
     def clean(self, signal: Field, outside: str) -> Field:
         """Return the image before noise."""
         around, brain = self.patient.outside_brightness(outside), self.patient.brain
-        image = _sampled(around, brain, signal * self.strain, self.position) * self.field
+        signal *= self.strain
+        image = _sampled(around, brain, signal, self.position) * self.field
         front_back = int(np.argmax(np.abs(np.linalg.inv(self.position.grid.affine)[:3, 1])))
         return nyquist_ghost(image, level=self.ghost, axis=front_back)
 
@@ -212,6 +214,8 @@ def _series(epi: _Epi, state: State, b0: Field, sigma: float, rng: np.random.Gen
     mean_b0 = np.asarray(0.5 * (two[0] + two[1]), dtype=np.float32)
     axes = epi.position.grid.affine[:3, :3] / epi.position.grid.spacing_mm
     vectors = np.vstack([np.zeros((2, 3)), directions @ axes])
+    if np.linalg.det(axes) > 0:
+        vectors[:, 0] *= -1  # .bvec files count x from the patient's right, as radiological images do
     return Diffusion(
         b0=mean_b0,
         trace=trace,
@@ -226,8 +230,12 @@ def _fibres(patient: Patient) -> tuple[NDArray[np.float16], ...]:
     """Return a smooth field of unit vectors: the direction in which water moves most in white matter."""
     rng, shape = patient.plan.rng(9), patient.brain.csf.shape
     x, y, z = (smooth_noise(shape, rng, knot_spacing_voxels=20) for _ in range(3))
-    length = np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-3))
-    return tuple((v / length).astype(np.float16) for v in (x, y, z))
+    length = x * x
+    length += y * y
+    length += z * z
+    np.sqrt(length, out=length)
+    np.maximum(length, np.float32(1e-3), out=length)
+    return tuple(np.divide(v, length, out=v).astype(np.float16) for v in (x, y, z))
 
 
 def _stretch(

@@ -154,7 +154,7 @@ def _write_flair(out: Path, patient: Patient, state: State, visit: VisitPlan, po
     path = _path(out, plan, visit, "anat", "FLAIR.nii.gz")
     image = scan_flair(patient, state, visit, position)
     _save(image, position, path, plan.site.flair_storage)
-    write_json(sidecar(plan.site, visit, "flair"), path.with_name(path.name.replace(".nii.gz", ".json")))
+    write_json(sidecar(plan.site, "flair"), path.with_name(path.name.replace(".nii.gz", ".json")))
     if visit.damaged:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(len(whole) * _KEPT_OF_DAMAGED_FILE)])
@@ -173,12 +173,12 @@ def _write_diffusion(
     for suffix, (image, kind) in held.items():
         path = _path(out, plan, visit, "dwi", f"{suffix}.nii.gz")
         _save(image, position, path, site.dwi_storage)
-        write_json(sidecar(site, visit, kind), path.with_name(path.name.replace(".nii.gz", ".json")))
+        write_json(sidecar(site, kind), path.with_name(path.name.replace(".nii.gz", ".json")))
     if site.supplies_adc:
         path = _path(out, plan, visit, "dwi", "ADC.nii.gz")
         adc = images.adc_um2_per_s * np.float32(UM2_PER_S[site.adc_unit])
         _save(adc, position, path, site.adc_storage)
-        write_json(sidecar(site, visit, "adc"), path.with_name(path.name.replace(".nii.gz", ".json")))
+        write_json(sidecar(site, "adc"), path.with_name(path.name.replace(".nii.gz", ".json")))
 
 
 def _write_gradients(out: Path, plan: ParticipantPlan, visit: VisitPlan, images: Diffusion) -> None:
