@@ -45,7 +45,8 @@ class Lesion:
 
 def main() -> None:
     """Simulate, run, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--participants", type=int, default=12)
     parser.add_argument("--seed", type=int, nargs="+", default=[2026])
     parser.add_argument("--jobs", type=int, default=2)
@@ -84,8 +85,10 @@ def report(study: Path, out: Path) -> None:
     errors = sorted(registration_errors(study, out))
     worst = max(errors, default=(float("nan"),))
     median = float(np.median([e[0] for e in errors])) if errors else float("nan")
-    print(f"registration to baseline: {len(errors)} pairs, mean error over the brain: median {median:.3f} mm, "
-          f"worst {worst}")
+    print(
+        f"registrations, to baseline and between FLAIR and DWI: {len(errors)} pairs, "
+        f"mean error over the brain: median {median:.3f} mm, worst {worst[0]:.3f} mm ({worst[-1]})"
+    )
 
 
 def summary(title: str, lesions: list[Lesion]) -> str:

@@ -162,7 +162,8 @@ def test_log_json_gives_json_lines_and_quiet_only_errors(tmp_path: Path) -> None
 def test_protocol_show_tells_the_effective_settings_and_their_hash(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
     path.write_text("[acute]\nminimum_lesion_ml = 0.2\n")
-    default, changed = infarct_vol("protocol", "show").stdout, infarct_vol("protocol", "show", "-p", path).stdout
+    default = infarct_vol("protocol", "show").stdout
+    changed = infarct_vol("protocol", "show", "-p", path).stdout
     assert "minimum_lesion_ml = 0.2" in changed
     assert default.splitlines()[0] != changed.splitlines()[0]
     path.write_text("[acute]\nminimum_lesion = 0.2\n")
@@ -185,7 +186,8 @@ def test_missing_failed_and_zero_are_three_different_things(run_out: Path) -> No
     missing = row(volumes, participant_id="sub-002", visit="month3", parameter="infarct")
     failed = row(volumes, participant_id="sub-004", visit="month6", parameter="infarct")
     zero = row(volumes, participant_id="sub-002", visit="month6", parameter="new_lesion")
-    assert (missing["volume_ml"], missing["status"], missing["reason"]) == ("", "missing", "no session for month3")
+    assert (missing["volume_ml"], missing["status"]) == ("", "missing")
+    assert missing["reason"] == "no session for month3"
     assert (failed["volume_ml"], failed["status"]) == ("", "failed")
     assert "sub-004_ses-M06_FLAIR.nii.gz" in failed["reason"]
     assert (float(zero["volume_ml"]), zero["status"], zero["reason"]) == (0.0, "measured", "")
@@ -267,7 +269,8 @@ def test_masks_made_elsewhere_go_through_the_same_measuring(
     save_mask(mask.with_data(drawn), masks / "sub-002_ses-BL_desc-reader_mask.nii.gz")
     out = tmp_path / "out"
     infarct_vol("run", small_trial, out, "--masks", masks, "--participant-label", "002")
-    baseline = row(out / "tables" / "volumes.csv", visit="baseline", parameter="infarct", participant_id="sub-002")
+    volumes = out / "tables" / "volumes.csv"
+    baseline = row(volumes, visit="baseline", parameter="infarct", participant_id="sub-002")
     assert float(baseline["volume_ml"]) == pytest.approx(100 * mask.grid.voxel_volume_ml, rel=1e-9)
     assert baseline["source"] == "external"
     assert baseline["method"] == "external:sub-002_ses-BL_desc-reader_mask.nii.gz"

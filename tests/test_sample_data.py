@@ -28,7 +28,8 @@ def test_the_sample_is_small_enough_for_git() -> None:
 
 def test_the_readme_states_the_true_volume_of_every_visit() -> None:
     lines = README.read_text().splitlines()
-    stated = {tuple(cell.strip() for cell in line.strip("|").split("|"))[:5] for line in lines if line.startswith("|")}
+    table = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    stated = {tuple(cell.strip() for cell in cells)[:5] for cells in table}
     for row in truth():
         if row["parameter"] != "infarct" or row["modality"] != "flair":
             continue

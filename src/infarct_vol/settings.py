@@ -39,6 +39,12 @@ class BrainSettings(Section):
     maximum_ml: float = Field(
         2500.0, gt=0, description="mL; a larger brain is refused: the mask would hold more than brain"
     )
+    leak_ml: float = Field(
+        2000.0,
+        gt=0,
+        description="mL; a larger brain has leaked into face or neck and is sought again with deeper erosion "
+        "(intracranial volumes of adults end near 1900 mL)",
+    )
 
 
 class RegistrationSettings(Section):
@@ -49,6 +55,7 @@ class RegistrationSettings(Section):
         description="mm; spacing of the copies compared, coarse to fine; 8 and 4 must be there (own trials: "
         "1 mm halves the error of 2 mm on 3-D scans)",
     )
+
     @field_validator("levels_mm")
     @classmethod
     def _searchable(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
@@ -101,8 +108,8 @@ class RegistrationSettings(Section):
     likeness_warn_nats: float = Field(
         0.20,
         ge=0,
-        description="nats per point; what one scan tells of the other, below which a reader looks; right fits "
-        "reached 0.29 and more (real FLAIR to T1), wrong ones of different contrasts 0.07 to 0.33",
+        description="nats per point; what one scan tells of the other, below which a reader looks; right "
+        "fits reached 0.29 and more (real FLAIR to T1), wrong ones of different contrasts 0.07 to 0.33",
     )
     likeness_fail_nats: float = Field(
         0.12, ge=0, description="nats per point; likeness below which the registration is refused"
@@ -221,7 +228,7 @@ class AcuteSettings(Section):
     without_adc_brightness: float = Field(
         0.35,
         ge=0,
-        description="component_brightness where there is no ADC map: 0.35 is 42 percent brighter (own trials)",
+        description="component_brightness where there is no ADC map: 0.35 is 42 % brighter (own trials)",
     )
     level_mm: float = Field(
         6.0, gt=0, description="mm; SD of the neighbourhood the lesion's own level is taken from (own trials)"
@@ -263,20 +270,20 @@ class FollowUpSettings(Section):
     region_mm: float = Field(
         10.0,
         gt=0,
-        description="mm; the follow-up infarct is looked for in the baseline lesion grown by this much; bright "
-        "lesion beyond is reported apart as new",
+        description="mm; the follow-up infarct is looked for in the baseline lesion grown by this much; "
+        "bright lesion beyond is reported apart as new",
     )
     mask_tolerance_mm: float = Field(
         2.0,
         ge=0,
-        description="mm; how far the edge of the baseline mask may be off. Within it the baseline FLAIR is not "
-        "taken as healthy tissue (a DWI mask brought over is inexact by about one voxel)",
+        description="mm; how far the edge of the baseline mask may be off. Within it the baseline FLAIR is "
+        "not taken as healthy tissue (a DWI mask brought over is inexact by about one voxel)",
     )
     baseline_growth_mm: float = Field(
         5.0,
         ge=0,
-        description="mm; on the baseline FLAIR the infarct is looked for in the DWI lesion grown by this much "
-        "(vasogenic oedema and distortion of the DWI)",
+        description="mm; on the baseline FLAIR the infarct is looked for in the DWI lesion grown by this "
+        "much (vasogenic oedema and distortion of the DWI)",
     )
     local_sigma_mm: float = Field(
         14.0, gt=0, description="mm; width of the local average that evens out coil shading between visits"

@@ -18,7 +18,7 @@ everything that is not background is brain.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ from infarct_vol.settings import BrainSettings
 
 METHOD = "morphological-1"
 _DEEP_MM = 20.0
+_DEEPER_MM = (1.5, 3.0, 4.5)
 _CLOSING_MM = 12.0
 _CAVITY_REACH_MM = 25.0
 _ASYMMETRY_MM = 5.0
@@ -175,7 +176,9 @@ def brain_mask(scan: Scan, *, settings: BrainSettings | None = None) -> BrainMas
     native, about_data = _finite(scan)
     working = WorkingGrid.of(scan.grid, target_mm=settings.working_mm)
     ordered = working.ordered(native)
-    brain = _extract(working.reduced(ordered), contrast, working.spacing_mm, scan=scan)
+    brain = _extract_tight(
+        working.reduced(ordered), contrast, working.spacing_mm, scan=scan, settings=settings
+    )
     foreground = _foreground(ordered)
     if foreground is not None and _reaches_background(brain, foreground, working):
         found, method = foreground, f"{METHOD}, skull-stripped input"
@@ -204,6 +207,27 @@ def _finite(scan: Scan) -> tuple[Volume, tuple[str, ...]]:
 
 
 # ---- the brain on the working grid -----------------------------------------------------------------------
+
+
+def _extract_tight(
+    volume: Volume,
+    contrast: _Contrast,
+    spacing_mm: NDArray[np.float64],
+    *,
+    scan: Scan,
+    settings: BrainSettings,
+) -> Mask:
+    """Return the brain; one too large has leaked into the face, and is cut off by deeper erosion."""
+    voxel_ml = float(np.prod(spacing_mm)) / MM3_PER_ML
+    brain = _extract(volume, contrast, spacing_mm, scan=scan)
+    for deeper_mm in _DEEPER_MM:
+        if np.count_nonzero(brain) * voxel_ml <= settings.leak_ml:
+            break
+        tighter = replace(
+            contrast, erosion_mm=contrast.erosion_mm + deeper_mm, bridge_mm=contrast.bridge_mm + deeper_mm
+        )
+        brain = _extract(volume, tighter, spacing_mm, scan=scan)
+    return brain
 
 
 def _extract(volume: Volume, contrast: _Contrast, spacing_mm: NDArray[np.float64], *, scan: Scan) -> Mask:

@@ -95,7 +95,6 @@ def segment_acute(
     dwi: Scan,
     adc: Scan | None = None,
     *,
-    b0: Scan | None = None,
     brain: BrainMask | None = None,
     settings: AcuteSettings | None = None,
 ) -> LesionMask:
@@ -107,8 +106,6 @@ def segment_acute(
         Trace (b about 1000 s/mm2) image.
     adc
         ADC map in 1e-6 mm2/s on the DWI's grid; without it the DWI alone is used and a flag says so.
-    b0
-        Image without diffusion weighting on the same grid; only used for the flags.
     brain
         Brain mask on the DWI's grid; default: `brain_mask` of the DWI.
     settings
@@ -130,9 +127,8 @@ def segment_acute(
     settings = settings or AcuteSettings()
     brain = brain if brain is not None else brain_mask(dwi)
     require_same_grid(dwi, brain, what="DWI and brain mask")
-    for other in (adc, b0):
-        if other is not None:
-            require_same_grid(dwi, other, what="DWI and ADC or b0")
+    if adc is not None:
+        require_same_grid(dwi, adc, what="DWI and ADC")
     case = prepare_case(dwi, adc, brain=brain, settings=settings)
     found = gather_evidence(case, model=_lesion_model(dwi, case, settings), settings=settings)
     drawing = draw(case, found, settings=settings)

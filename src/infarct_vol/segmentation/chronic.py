@@ -14,6 +14,7 @@ from infarct_vol.segmentation.canonical import Frame, canonical_frame
 from infarct_vol.segmentation.cavity import tissue_at_baseline
 from infarct_vol.segmentation.chronic_evidence import Evidence, gather_evidence
 from infarct_vol.segmentation.chronic_lesion import (
+    METHOD,
     Infarct,
     find_infarct,
     find_new_lesions,
@@ -24,7 +25,6 @@ from infarct_vol.segmentation.cleanup import Mask, bounding_box, dilate_mm
 from infarct_vol.segmentation.normalise import frame_grid, project
 from infarct_vol.settings import FollowUpSettings
 
-METHOD = "flair_with_baseline 1"
 # Below this share of the baseline lesion in view, a follow-up volume would be a guess.
 MINIMUM_SEEN_SHARE = 0.5
 # CSF is less than half as bright as brain tissue on T1w.

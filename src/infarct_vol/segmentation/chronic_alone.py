@@ -13,7 +13,7 @@ from infarct_vol.errors import SegmentationError
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.segmentation.canonical import Frame, canonical_frame
 from infarct_vol.segmentation.chronic_evidence import Evidence, fill_lesion, lesion_core
-from infarct_vol.segmentation.chronic_lesion import find_infarct, lesion_level
+from infarct_vol.segmentation.chronic_lesion import METHOD, find_infarct, lesion_level
 from infarct_vol.segmentation.cleanup import (
     Mask,
     distance_to_mm,
@@ -26,7 +26,6 @@ from infarct_vol.segmentation.normalise import Blocks, Volume, flatten, frame_gr
 from infarct_vol.settings import FollowUpSettings
 
 METHOD_ALONE = "flair_alone 1"
-METHOD_BASELINE = "flair_at_baseline 1"
 NO_BASELINE = (
     "segmented from the FLAIR alone, without a baseline: white-matter hyperintensity and older infarcts "
     "cannot be told apart from this infarct; a reader must decide"
@@ -85,7 +84,7 @@ def segment_baseline_flair(
     limits = {"volume_ml_low": min(volumes), "volume_ml_high": max(volumes)}
     flags = () if masks[0].any() else ("the infarct is not visible on this FLAIR (yet): 0 mL",)
     return LesionMask(
-        frame.put_back(masks[0]), flair.grid, flair.identity, METHOD_BASELINE, flags=flags, evidence=limits
+        frame.put_back(masks[0]), flair.grid, flair.identity, METHOD, flags=flags, evidence=limits
     )
 
 

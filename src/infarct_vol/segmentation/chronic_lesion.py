@@ -24,6 +24,9 @@ from infarct_vol.segmentation.cleanup import (
 )
 from infarct_vol.settings import FollowUpSettings
 
+METHOD = "flair_prior 1"
+"""One method at every visit: tissue brighter, or lost, against what is expected where the infarct was."""
+
 # The edge of a lesion may lie within the noise where its core is sure: two thirds of the seed's z.
 EDGE_SHARE_OF_SEED_Z = 0.67
 # Fewer voxels than this inside the lesion say too little about its level.

@@ -205,9 +205,10 @@ def outside_image(
     }
     image = tables[contrast][labels]
     solid = (labels != Tissue.FLUID) & (labels != Tissue.AIR) & (labels != Tissue.VITREOUS)
-    image *= np.where(solid, texture, np.float32(1))
+    np.multiply(image, texture, out=image, where=solid)
     # half precision is finer than any scanner's noise and keeps three of these in memory
-    return ndi.gaussian_filter(image, 0.6, truncate=2.0).astype(np.float16)
+    ndi.gaussian_filter(image, 0.6, truncate=2.0, output=image)
+    return image.astype(np.float16)
 
 
 def whole_head(outside: NDArray[np.float16], brain: Tissues, signal: Field) -> Field:
@@ -220,11 +221,19 @@ def whole_head(outside: NDArray[np.float16], brain: Tissues, signal: Field) -> F
     return head
 
 
+def _mixed(state: State, gm_value: float, wm_value: float) -> Field:
+    """Return a property of parenchyma, weighted by the fractions of grey and white matter."""
+    mixed = np.float32(gm_value) * state.gm
+    mixed += np.float32(wm_value) * state.wm
+    return mixed
+
+
 def flair_signal(state: State) -> Field:
     """Return the FLAIR signal of the brain."""
-    return np.float32(FLAIR_CSF) * state.csf + state.flair * (
-        np.float32(FLAIR_GM) * state.gm + np.float32(FLAIR_WM) * state.wm
-    )
+    signal = _mixed(state, FLAIR_GM, FLAIR_WM)
+    signal *= state.flair
+    signal += np.float32(FLAIR_CSF) * state.csf
+    return signal
 
 
 def diffusion_signal(state: State, *, bvalue: float, stretch: Field | None = None) -> Field:
@@ -237,17 +246,16 @@ def diffusion_signal(state: State, *, bvalue: float, stretch: Field | None = Non
     stretch
         Factor on the diffusion of parenchyma along the direction measured; 1 where omitted.
     """
-    parenchyma = state.gm + state.wm
-    weight = (np.float32(S0_GM) * state.gm + np.float32(S0_WM) * state.wm) * state.s0
-    if bvalue == 0:
-        return weight + np.float32(S0_CSF) * state.csf
-    b = np.float32(bvalue * 1e-6)
-    adc = (np.float32(ADC_GM) * state.gm + np.float32(ADC_WM) * state.wm) * state.adc
-    adc /= np.maximum(parenchyma, np.float32(1e-3))
-    if stretch is not None:
-        adc *= stretch
-    adc *= -b
-    np.exp(adc, out=adc)
-    weight *= adc
-    weight += np.float32(S0_CSF * np.exp(-bvalue * 1e-6 * ADC_CSF)) * state.csf
-    return weight
+    signal = _mixed(state, S0_GM, S0_WM)
+    signal *= state.s0
+    if bvalue > 0:
+        exponent = _mixed(state, ADC_GM, ADC_WM)
+        exponent /= np.maximum(_mixed(state, 1, 1), np.float32(1e-3))
+        exponent *= state.adc
+        exponent *= np.float32(-bvalue * 1e-6)
+        if stretch is not None:
+            exponent *= stretch
+        np.exp(exponent, out=exponent)
+        signal *= exponent
+    signal += np.float32(S0_CSF * np.exp(-bvalue * 1e-6 * ADC_CSF)) * state.csf
+    return signal

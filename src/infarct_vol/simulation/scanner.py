@@ -229,13 +229,14 @@ def _series(epi: _Epi, state: State, b0: Field, sigma: float, rng: np.random.Gen
 def _fibres(patient: Patient) -> tuple[NDArray[np.float16], ...]:
     """Return a smooth field of unit vectors: the direction in which water moves most in white matter."""
     rng, shape = patient.plan.rng(9), patient.brain.csf.shape
-    x, y, z = (smooth_noise(shape, rng, knot_spacing_voxels=20) for _ in range(3))
-    length = x * x
-    length += y * y
-    length += z * z
+    # half precision: a degree of direction does not matter, memory does
+    vector = [smooth_noise(shape, rng, knot_spacing_voxels=20).astype(np.float16) for _ in range(3)]
+    length = np.zeros(shape, dtype=np.float32)
+    for component in vector:
+        length += np.square(component, dtype=np.float32)
     np.sqrt(length, out=length)
     np.maximum(length, np.float32(1e-3), out=length)
-    return tuple(np.divide(v, length, out=v).astype(np.float16) for v in (x, y, z))
+    return tuple((component / length).astype(np.float16) for component in vector)
 
 
 def _stretch(

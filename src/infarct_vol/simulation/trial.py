@@ -68,7 +68,7 @@ def simulate_trial(
     compact
         Thick slices, cropped matrices and few grey levels, diffusion at baseline only: about 3 MB each.
     jobs
-        Processes that make participants at the same time; each needs less than 1 GB.
+        Processes that make participants at the same time; each needs about 1 GB of memory.
     on_progress
         Called with one line of text as each participant is finished.
 
