@@ -85,8 +85,9 @@ class Picture(Figure):
             self.savefig(buffer, format="jpeg", dpi=DPI * scale, pil_kwargs=options)
         return buffer.getvalue()
 
-    def save(self, path: Path, *, scale: float = 1.0) -> Path:
+    def save(self, path: Path | str, *, scale: float = 1.0) -> Path:
         """Write the picture as its name says (``.png``, ``.jpg``) and return the path."""
+        path = Path(path)
         kind: Literal["png", "jpeg"] = "jpeg" if path.suffix.lower() in {".jpg", ".jpeg"} else "png"
         write_bytes(self.to_bytes(kind=kind, scale=scale), path)
         return path
