@@ -185,7 +185,7 @@ def test_missing_failed_and_zero_are_three_different_things(run_out: Path) -> No
     volumes = run_out / "tables" / "volumes.csv"
     missing = row(volumes, participant_id="sub-002", visit="month3", parameter="infarct")
     failed = row(volumes, participant_id="sub-004", visit="month6", parameter="infarct")
-    zero = row(volumes, participant_id="sub-002", visit="month6", parameter="new_lesion")
+    zero = row(volumes, participant_id="sub-002", visit="month6", parameter="cavity")
     assert (missing["volume_ml"], missing["status"]) == ("", "missing")
     assert missing["reason"] == "no session for month3"
     assert (failed["volume_ml"], failed["status"]) == ("", "failed")
