@@ -181,6 +181,7 @@ def _diffusion(
         b0=None if b0 is None else _scan(b0, "b0", protocol),
         bvalue=bvalue or protocol.bvalue,
         adc_unit=adc_unit or protocol.adc_unit,
+        checks=protocol.checks,
     )
 
 

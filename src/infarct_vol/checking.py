@@ -106,6 +106,7 @@ def _check_diffusion(
             b0=scans.get("b0"),
             bvalue=session.bvalue or protocol.bvalue,
             adc_unit=session.adc_unit or protocol.adc_unit,
+            checks=protocol.checks,
         )
     except InfarctVolError as error:
         yield rows.row("diffusion", "FAIL", error.message, modality="DWI")

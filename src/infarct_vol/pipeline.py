@@ -153,6 +153,7 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
         log.measured(
             acute[1], "infarct", "infarct_dwi", modality="dwi", key="dwi", datatype="dwi", desc="infarct"
         )
+    baseline: Baseline | None = None
     with log.step("infarct_flair"):
         log.require(reader, "flair")
         flair = reader.scan("flair")
@@ -166,8 +167,7 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
             flair, prior_mask=prior, brain=brain, settings=case.protocol.followup
         )
         log.measured(lesion, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct")
-        return baseline
-    return None
+    return baseline
 
 
 def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> tuple[DiffusionSet, LesionMask]:
@@ -194,6 +194,7 @@ def read_diffusion(case: Case, reader: SessionReader) -> DiffusionSet:
         b0=reader.scan("b0") if reader.has("b0") else None,
         bvalue=session.bvalue or protocol.bvalue,
         adc_unit=session.adc_unit or protocol.adc_unit,
+        checks=protocol.checks,
     )
 
 
@@ -253,13 +254,8 @@ def register_to_baseline(
         moving_brain=brain,
         fixed_lesion=baseline.infarct,
     )
-    log.registered(transform, source=baseline.session_id, target=reader_label(flair))
+    log.registered(transform, source=baseline.session_id, target=flair.identity.session_id)
     return transform
-
-
-def reader_label(scan: Scan) -> str:
-    """Return the session label of a scan, without ``ses-``."""
-    return scan.identity.session_id.removeprefix("ses-")
 
 
 def measure_parts(log: VisitLog, mask: LesionMask) -> None:
