@@ -89,6 +89,16 @@ class _Contrast:
 
 # Set by measurement on real and simulated scans. On DWI nothing but brain is bright, so that thin bridges may
 # be trusted; on the others orbital fat, marrow and eyes are brighter than the brain, and muscle hangs on.
+_T2_WEIGHTED = _Contrast(
+    floor=0.4,
+    ceiling=2.5,
+    erosion_mm=6.0,
+    bridge_mm=4.0,
+    second_core_ml=10.0,
+    second_core_ceiling=1.25,
+    slack_mm=1.5,
+    margin_mm=0.0,
+)
 _CONTRASTS = {
     "dwi": _Contrast(
         floor=0.5,
@@ -100,26 +110,8 @@ _CONTRASTS = {
         slack_mm=2.5,
         margin_mm=0.5,
     ),
-    "b0": _Contrast(
-        floor=0.4,
-        ceiling=2.5,
-        erosion_mm=6.0,
-        bridge_mm=4.0,
-        second_core_ml=10.0,
-        second_core_ceiling=1.25,
-        slack_mm=1.5,
-        margin_mm=0.0,
-    ),
-    "t2w": _Contrast(
-        floor=0.4,
-        ceiling=2.5,
-        erosion_mm=6.0,
-        bridge_mm=4.0,
-        second_core_ml=10.0,
-        second_core_ceiling=1.25,
-        slack_mm=1.5,
-        margin_mm=0.0,
-    ),
+    "b0": _T2_WEIGHTED,
+    "t2w": _T2_WEIGHTED,
     "flair": _Contrast(
         floor=0.55,
         ceiling=np.inf,

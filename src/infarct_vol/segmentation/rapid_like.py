@@ -12,8 +12,8 @@ from infarct_vol._version import __version__
 from infarct_vol.brain import brain_mask
 from infarct_vol.errors import SegmentationError
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
-from infarct_vol.segmentation.canonical import canonical_frame
-from infarct_vol.segmentation.cleanup import close_mm, drop_small, fill_holes, label_components
+from infarct_vol.segmentation.canonical import Frame, canonical_frame
+from infarct_vol.segmentation.cleanup import Mask, close_mm, drop_small, fill_holes, label_components
 from infarct_vol.segmentation.reference import robust_centre_and_spread
 from infarct_vol.segmentation.tissue import INVALID_ADC_UM2_PER_S, usual_adc
 from infarct_vol.settings import AcuteSettings
@@ -68,13 +68,7 @@ def segment_rapid_like(
     gate = centre + settings.rapid_dwi_z * spread
     found = valid & ~csf & (values <= settings.rapid_adc_um2_per_s) & (signal > gate)
     voxel_ml = frame.voxel_volume_ml
-    kept = drop_small(
-        found,
-        minimum_voxels=max(settings.rapid_minimum_ml, settings.minimum_lesion_ml) / voxel_ml,
-        connectivity=settings.connectivity,
-    )
-    closed = close_mm(kept, radius_mm=settings.rapid_closing_mm, spacing_mm=frame.spacing_mm)
-    mask = fill_holes((closed & inside & ~csf) | kept, forbidden=csf | ~inside)
+    mask = _cleaned(found, inside=inside, csf=csf, frame=frame, settings=settings)
     clusters = label_components(found, connectivity=settings.connectivity)[1]
     return LesionMask(
         data=frame.put_back(mask),
@@ -88,3 +82,13 @@ def segment_rapid_like(
             "clusters_before_cleanup": float(clusters),
         },
     )
+
+
+def _cleaned(found: Mask, *, inside: Mask, csf: Mask, frame: Frame, settings: AcuteSettings) -> Mask:
+    """Drop small clusters, close gaps and fill holes, but none of CSF."""
+    smallest_ml = max(settings.rapid_minimum_ml, settings.minimum_lesion_ml)
+    kept = drop_small(
+        found, minimum_voxels=smallest_ml / frame.voxel_volume_ml, connectivity=settings.connectivity
+    )
+    closed = close_mm(kept, radius_mm=settings.rapid_closing_mm, spacing_mm=frame.spacing_mm)
+    return fill_holes((closed & inside & ~csf) | kept, forbidden=csf | ~inside)
