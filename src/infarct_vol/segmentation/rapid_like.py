@@ -67,7 +67,6 @@ def segment_rapid_like(
     centre, spread = robust_centre_and_spread(signal[valid & ~csf])
     gate = centre + settings.rapid_dwi_z * spread
     found = valid & ~csf & (values <= settings.rapid_adc_um2_per_s) & (signal > gate)
-    voxel_ml = frame.voxel_volume_ml
     mask = _cleaned(found, inside=inside, csf=csf, frame=frame, settings=settings)
     clusters = label_components(found, connectivity=settings.connectivity)[1]
     return LesionMask(
