@@ -23,16 +23,21 @@ def square(number: int) -> int:
     return number * number
 
 
-def outcomes(tasks: list[int], jobs: int) -> dict[int, int | str]:
+def outcomes(tasks: list[int], jobs: int, **options: str) -> dict[int, int | str]:
     return {
         done.task: done.result if done.error is None else type(done.error).__name__
-        for done in run_batch(tasks, square, jobs=jobs)
+        for done in run_batch(tasks, square, jobs=jobs, **options)
     }
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_fault_ends_its_own_task_only(jobs: int) -> None:
     assert outcomes([2, 13, 4], jobs) == {2: 4, 13: "ValueError", 4: 16}
+
+
+def test_dask_workers_give_the_same_answers() -> None:
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    assert outcomes([2, 13, 4], 2, executor="dask") == {2: 4, 13: "ValueError", 4: 16}
 
 
 def test_a_killed_worker_ends_its_own_task_only() -> None:

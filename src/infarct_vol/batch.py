@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,7 +76,8 @@ def run_batch(
         raise UsageError(msg)
     work = _SingleThreaded(work)
     if executor == "dask":
-        yield from _with_executor(_dask_executor(scheduler, jobs), tasks, work)
+        with _dask_executor(scheduler, jobs) as pool:
+            yield from _with_executor(pool, tasks, work)
     elif jobs == 1 or len(tasks) <= 1:
         for task in tasks:
             yield _attempt(task, work)
@@ -161,21 +162,22 @@ def _outcome(task: Task, future: Future[Result]) -> Done[Task, Result]:
         return Done(task, error=error)
 
 
-def _dask_executor(scheduler: str | None, jobs: int) -> Executor:
+@contextmanager
+def _dask_executor(scheduler: str | None, jobs: int) -> Iterator[Executor]:
+    """Connect to a scheduler, or start workers on this machine; nothing listens beyond it."""
     try:
         distributed = importlib.import_module("distributed")
     except ImportError:
         msg = "--executor dask needs the extra 'dask': pip install 'infarct-vol[dask]'"
         raise UsageError(msg) from None
-    if scheduler is not None:
-        client = distributed.Client(scheduler)
-    else:
-        cluster = distributed.LocalCluster(
-            n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    with ExitStack() as opened:
+        address = scheduler or opened.enter_context(
+            distributed.LocalCluster(
+                n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            )
         )
-        client = distributed.Client(cluster)
-    executor: Executor = client.get_executor()
-    return executor
+        client = opened.enter_context(distributed.Client(address))
+        yield client.get_executor()
 
 
 @contextmanager
