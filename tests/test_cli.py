@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import infarct_vol as iv
 from infarct_vol.geometry import Grid
