@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -225,6 +228,25 @@ def test_one_worker_gives_the_bytes_of_two(small_trial: Path, run_out: Path, tmp
     for path in files:
         twin = out / path.relative_to(run_out)
         assert twin.read_bytes() == path.read_bytes(), path.name
+
+
+def test_an_interrupted_run_ends_with_130_and_can_go_on(
+    small_trial: Path, run_out: Path, tmp_path: Path
+) -> None:
+    program = Path(sys.executable).with_name("infarct-vol")
+    command = [program, "run", small_trial, tmp_path / "out", "--jobs", "2"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    started = tmp_path / "out" / "sub-002" / "ses-BL"
+    while not started.exists() and running.poll() is None:
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    messages = running.communicate(timeout=60)[1]
+    assert running.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert "run the same command again" in messages
+    infarct_vol("run", small_trial, tmp_path / "out", "--jobs", 2, code=1)
+    for path in (run_out / "tables").iterdir():
+        assert (tmp_path / "out" / "tables" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_participant_label_runs_that_one_only(small_trial: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -113,7 +114,13 @@ def _local(
 
 def _pool(jobs: int) -> Executor:
     # spawned, not forked: a fork of a threaded process may hang, and a spawn starts the same everywhere
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        # an interruption reaches every process of the terminal: this one ends the workers, in silence
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
 
 
 @contextmanager
@@ -152,6 +159,8 @@ def _with_executor(
                 yield _outcome(futures[future], future)
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
             raise
 
 
