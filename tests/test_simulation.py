@@ -49,7 +49,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trial") / "again"
     plan = plan_participant(0, participants=1, seed=SEED, compact=True)
     month1 = replace(plan.visits[1], damaged=True)
-    rows = simulate_participant(root, replace(plan, visits=(plan.visits[0], month1)))
+    rows = simulate_participant(root, replace(plan, visits=(plan.visits[0], month1)), t1w=True)
     assert {row.scan_status for row in rows if row.visit == "month1"} == {"damaged"}
     return root
 
@@ -212,7 +212,7 @@ def test_rician_noise_in_air_has_the_known_mean():
 
 def test_same_seed_gives_the_same_bytes_in_another_process(trial, again):
     first, second = _digests(trial), _digests(again)
-    shared = {name for name in second if "ses-BL" in name}
+    shared = {name for name in second if "ses-BL" in name and "T1w" not in name}
     assert len(shared) == 12  # four images with sidecars, two masks of each of the two grids
     assert {name: first[name] for name in shared} == {name: second[name] for name in shared}
 
@@ -300,3 +300,22 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         simulate_trial(tmp_path, participants=1, seed=0)
     with pytest.raises(UsageError, match="at least 1"):
         simulate_trial(tmp_path / "new", participants=0, seed=0)
+
+
+def test_a_t1w_image_is_added_when_asked_for_and_shows_the_infarct_dark(trial: Path, again: Path) -> None:
+    assert not list(trial.rglob("*T1w*")), "only when asked for"
+    one, truth = again / "sub-001", again / "derivatives" / "truth" / "sub-001"
+
+    def levels(session: str, suffix: str) -> tuple[float, float]:
+        """Median of infarct and of healthy brain."""
+        masks = [
+            load_mask(truth / session / "anat" / f"sub-001_{session}_desc-{name}_mask.nii.gz").data
+            for name in ("infarct", "brain")
+        ]
+        scan = load_scan(one / session / "anat" / f"sub-001_{session}_{suffix}.nii.gz").data
+        return float(np.median(scan[masks[0]])), float(np.median(scan[masks[1] & ~masks[0]]))
+
+    infarct, healthy = levels("ses-M01", "T1w")
+    assert infarct < 0.9 * healthy
+    infarct, healthy = levels("ses-BL", "FLAIR")
+    assert infarct > 1.1 * healthy

@@ -19,6 +19,7 @@ def run(
     participants: Annotated[int, typer.Option(min=1, max=999, help="Number of participants.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
     compact: Annotated[bool, typer.Option("--compact", help="Small files, as in the sample trial.")] = False,
+    t1w: Annotated[bool, typer.Option("--t1w", help="A T1w image at every visit, too.")] = False,
     jobs: Jobs = 1,
 ) -> int:
     """Make a digital trial: whole heads, infarcts that evolve over four visits, and the truth beside them.
@@ -34,6 +35,7 @@ def run(
             participants=participants,
             seed=seed,
             compact=compact,
+            t1w=t1w,
             jobs=jobs,
             on_progress=lambda text: advance(text, 1),
         )

@@ -20,18 +20,22 @@ from infarct_vol.simulation.lesions import Lesion
 ADC_CSF, ADC_GM, ADC_WM = 3000.0, 850.0, 750.0
 S0_CSF, S0_GM, S0_WM = 100.0, 40.0, 34.0
 FLAIR_CSF, FLAIR_GM, FLAIR_WM = 8.0, 60.0, 48.0
+T1W_CSF, T1W_GM, T1W_WM = 14.0, 50.0, 70.0
 
 # brightness outside the brain, in the order of `Tissue`: air, skin, fat, muscle, bone, marrow, fluid,
 # vitreous, mucosa, cord
 _S0_OUTSIDE = np.array([0, 7, 5, 9, 1.5, 4, 100, 110, 45, 34], dtype=np.float32)
 _ADC_OUTSIDE = np.array([0, 1200, 400, 1400, 800, 500, 3000, 2900, 1700, 800], dtype=np.float32)
 _FLAIR_OUTSIDE = np.array([0, 42, 88, 26, 4, 40, 8, 11, 70, 46], dtype=np.float32)
+_T1W_OUTSIDE = np.array([0, 52, 110, 40, 8, 80, 14, 16, 44, 62], dtype=np.float32)
 _FLAIR_FAT_SATURATED = np.array([0, 40, 26, 26, 3, 16, 8, 11, 70, 46], dtype=np.float32)
 
 # lesion against healthy parenchyma, by hours since onset
 _HOURS = np.array([3, 6, 24, 96, 240, 720, 2160, 4320], dtype=np.float64)
 _FLAIR_RATIO = np.array([1.03, 1.12, 1.38, 1.62, 1.60, 1.58, 1.62, 1.58])
 _S0_RATIO = np.array([1.04, 1.10, 1.30, 1.52, 1.60, 1.48, 1.42, 1.40])
+# how much of the brightening on FLAIR is lost on T1w: longer T2 comes with longer T1
+_T1W_SHARE = 0.4
 # share of the way from the lowest ADC (0) to normal (1); beyond 1 it is raised
 _ADC_COURSE = np.array([0.30, 0.10, 0.0, 0.08, 0.95, 2.0, 2.6, 2.8])
 
@@ -195,11 +199,12 @@ def outside_image(
     Parameters
     ----------
     contrast
-        ``flair``, ``flair_fatsat``, ``s0`` or ``dwi``.
+        ``flair``, ``flair_fatsat``, ``t1w``, ``s0`` or ``dwi``.
     """
     tables: dict[str, NDArray[np.float32]] = {
         "flair": _FLAIR_OUTSIDE,
         "flair_fatsat": _FLAIR_FAT_SATURATED,
+        "t1w": _T1W_OUTSIDE,
         "s0": _S0_OUTSIDE,
         "dwi": _S0_OUTSIDE * np.exp(-np.float32(bvalue * 1e-6) * _ADC_OUTSIDE),
     }
@@ -233,6 +238,14 @@ def flair_signal(state: State) -> Field:
     signal = _mixed(state, FLAIR_GM, FLAIR_WM)
     signal *= state.flair
     signal += np.float32(FLAIR_CSF) * state.csf
+    return signal
+
+
+def t1w_signal(state: State) -> Field:
+    """Return the T1-weighted signal of the brain: what is bright on FLAIR is moderately dark here."""
+    signal = _mixed(state, T1W_GM, T1W_WM)
+    signal *= np.clip(1 - np.float32(_T1W_SHARE) * (state.flair - 1), 0.5, 1.2)
+    signal += np.float32(T1W_CSF) * state.csf
     return signal
 
 

@@ -118,10 +118,10 @@ def sidecar(site: Site, kind: str) -> dict[str, object]:
     Parameters
     ----------
     kind
-        ``flair``, ``trace``, ``b0``, ``adc`` or ``series``.
+        ``flair``, ``t1w``, ``trace``, ``b0``, ``adc`` or ``series``.
     """
-    is_flair = kind == "flair"
-    spacing = site.flair_spacing_mm if is_flair else site.dwi_spacing_mm
+    is_anatomy = kind in ("flair", "t1w")
+    spacing = site.flair_spacing_mm if is_anatomy else site.dwi_spacing_mm
     fields_of: dict[str, object] = {
         "Manufacturer": site.manufacturer,
         "ManufacturersModelName": site.model,
@@ -131,7 +131,9 @@ def sidecar(site: Site, kind: str) -> dict[str, object]:
         "SliceThickness": spacing[2],
         "SpacingBetweenSlices": spacing[2],
     }
-    if is_flair:
+    if kind == "t1w":
+        fields_of |= {"RepetitionTime": 0.6, "EchoTime": 0.012, "FlipAngle": 70}
+    elif kind == "flair":
         fields_of |= {"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5, "FlipAngle": 150}
     else:
         fields_of |= {"RepetitionTime": 5.2, "EchoTime": 0.085, "PhaseEncodingDirection": "j"}

@@ -26,9 +26,11 @@ from infarct_vol.simulation.anatomy import CENTRE_MM, Tissues, head_axes, head_g
 from infarct_vol.simulation.contrast import (
     FLAIR_WM,
     S0_WM,
+    T1W_WM,
     State,
     diffusion_signal,
     flair_signal,
+    t1w_signal,
     whole_head,
 )
 from infarct_vol.simulation.fields import Field, bump, smooth_noise
@@ -144,18 +146,31 @@ def _tight_fov(patient: Patient, pose: Matrix, plan: Prescription) -> tuple[floa
     return min(float(width), plan.in_plane_fov_mm[0]), min(float(depth), plan.in_plane_fov_mm[1])
 
 
-# ---- FLAIR -----------------------------------------------------------------------------------------------
+# ---- FLAIR and T1w ---------------------------------------------------------------------------------------
 
 
 def scan_flair(patient: Patient, state: State, visit: VisitPlan, position: Position) -> Field:
     """Acquire a FLAIR image; (I, J, K) float32 intensities on the position's grid."""
-    site, rng = patient.plan.site, patient.plan.rng(31, visit.number)
-    outside = patient.outside_brightness("flair_fatsat" if site.fat_saturated_flair else "flair")
+    outside = patient.outside_brightness("flair_fatsat" if patient.plan.site.fat_saturated_flair else "flair")
     image = _sampled(outside, patient.brain, flair_signal(state), position)
+    return _received(image, patient, position, rng=patient.plan.rng(31, visit.number), level=FLAIR_WM)
+
+
+def scan_t1w(patient: Patient, state: State, visit: VisitPlan, position: Position) -> Field:
+    """Acquire a T1w image; (I, J, K) float32 intensities on the position's grid."""
+    image = _sampled(patient.outside_brightness("t1w"), patient.brain, t1w_signal(state), position)
+    return _received(image, patient, position, rng=patient.plan.rng(37, visit.number), level=T1W_WM)
+
+
+def _received(
+    image: Field, patient: Patient, position: Position, *, rng: np.random.Generator, level: float
+) -> Field:
+    """Add shading, noise and the scanner's scale; ``level`` is the signal of white matter."""
+    site = patient.plan.site
     image *= bias_field(position.grid, rng, peak=float(rng.uniform(0.10, 0.28)))
     image *= _coil(position)
-    image = rician(image, rng, sigma=FLAIR_WM / float(rng.uniform(*site.snr)))
-    image *= np.float32(site.flair_level / FLAIR_WM * rng.uniform(0.85, 1.2))
+    image = rician(image, rng, sigma=level / float(rng.uniform(*site.snr)))
+    image *= np.float32(site.flair_level / level * rng.uniform(0.85, 1.2))
     return _without_air(image, patient, position)
 
 

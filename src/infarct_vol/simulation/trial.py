@@ -36,6 +36,7 @@ from infarct_vol.simulation.scanner import (
     position_flair,
     scan_diffusion,
     scan_flair,
+    scan_t1w,
 )
 from infarct_vol.simulation.scenarios import ParticipantPlan, VisitPlan, plan_participant
 from infarct_vol.simulation.sites import UM2_PER_S, Storage
@@ -51,6 +52,7 @@ def simulate_trial(
     participants: int = 12,
     seed: int,
     compact: bool = False,
+    t1w: bool = False,
     jobs: int = 1,
     on_progress: Callable[[str], None] | None = None,
 ) -> TrialTruth:
@@ -67,6 +69,8 @@ def simulate_trial(
         New or empty folder for the BIDS dataset; the truth goes to ``derivatives/truth`` in it.
     compact
         Thick slices, cropped matrices and few grey levels, diffusion at baseline only: about 3 MB each.
+    t1w
+        Add a T1w image to every visit, on the grid of its FLAIR.
     jobs
         Processes that make participants at the same time; each needs about 1 GB of memory.
     on_progress
@@ -92,7 +96,7 @@ def simulate_trial(
     ]
     write_trial_files(out, plans, seed=seed)
     rows: list[TruthRow] = []
-    for plan, made in zip(plans, _made(plans, out, jobs=jobs), strict=True):
+    for plan, made in zip(plans, _made(plans, out, t1w=t1w, jobs=jobs), strict=True):
         rows += made
         if on_progress is not None:
             on_progress(f"{plan.participant_id} of {participants}: {plan.scenario}, {plan.site.name}")
@@ -101,8 +105,8 @@ def simulate_trial(
     return truth
 
 
-def _made(plans: list[ParticipantPlan], out: Path, *, jobs: int) -> Iterator[list[TruthRow]]:
-    make = partial(simulate_participant, out)
+def _made(plans: list[ParticipantPlan], out: Path, *, t1w: bool, jobs: int) -> Iterator[list[TruthRow]]:
+    make = partial(simulate_participant, out, t1w=t1w)
     if jobs == 1:
         yield from map(make, plans)
         return
@@ -111,7 +115,7 @@ def _made(plans: list[ParticipantPlan], out: Path, *, jobs: int) -> Iterator[lis
         yield from pool.map(make, plans)
 
 
-def simulate_participant(out: Path, plan: ParticipantPlan) -> list[TruthRow]:
+def simulate_participant(out: Path, plan: ParticipantPlan, *, t1w: bool = False) -> list[TruthRow]:
     """Make one participant's scans and truth, and return the true volumes."""
     patient = build_patient(plan)
     write_participant_files(out, plan)
@@ -122,6 +126,8 @@ def simulate_participant(out: Path, plan: ParticipantPlan) -> list[TruthRow]:
         state, lesions = at_visit(patient, visit)
         flair = position_flair(patient, visit)
         _write_flair(out, patient, state, visit, flair)
+        if t1w:
+            _write_t1w(out, patient, state, visit, flair)
         rows += _write_truth(out, patient, visit, flair, lesions, modality="flair")
         transforms[f"{visit.session_id}_FLAIR"] = _moved(baseline, flair.pose)
         if visit.number == 0 or plan.site.diffusion_at_followup:
@@ -158,6 +164,13 @@ def _write_flair(out: Path, patient: Patient, state: State, visit: VisitPlan, po
     if visit.damaged:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(len(whole) * _KEPT_OF_DAMAGED_FILE)])
+
+
+def _write_t1w(out: Path, patient: Patient, state: State, visit: VisitPlan, position: Position) -> None:
+    plan = patient.plan
+    path = _path(out, plan, visit, "anat", "T1w.nii.gz")
+    _save(scan_t1w(patient, state, visit, position), position, path, plan.site.flair_storage)
+    write_json(sidecar(plan.site, "t1w"), path.with_name(path.name.replace(".nii.gz", ".json")))
 
 
 def _write_diffusion(
