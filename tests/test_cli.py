@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +236,14 @@ def test_an_interrupted_run_ends_with_130_and_can_go_on(
 ) -> None:
     program = Path(sys.executable).with_name("infarct-vol")
     command = [program, "run", small_trial, tmp_path / "out", "--jobs", "2"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # jobs in the background of a script start with the interruption ignored, and pass that on
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     started = tmp_path / "out" / "sub-002" / "ses-BL"
     while not started.exists() and running.poll() is None:
         time.sleep(0.1)
