@@ -71,7 +71,10 @@ class RegistrationSettings(Section):
         4000, ge=1000, description="points compared per scan at 8 mm and above (own trials)"
     )
     points_fine: int = Field(
-        50000, ge=5000, description="points compared per scan at finer levels (own trials)"
+        25000, ge=5000, description="points compared per scan at finer levels (own trials)"
+    )
+    points_finest: int = Field(
+        120000, ge=5000, description="points compared per scan at the finest level (own trials)"
     )
     start_angle_degrees: float = Field(
         30.0,

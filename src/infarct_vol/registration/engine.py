@@ -6,24 +6,28 @@ over intensity knots, with its own spread at every knot); what is left is the re
 Gauss-Newton step makes smaller. One rule serves equal and different contrasts: nothing but "equal here,
 equal there" is assumed (the correlation ratio of Roche 1998, made robust). Tukey weights let changed
 tissue fall out. Both directions count alike, so that exchanging the scans inverts the answer.
+
+Many transforms are refined side by side (C of them, compared at the same N points): a search over small
+images would otherwise spend its time on overhead. Points and transforms are in the frames of the
+pyramids, mm from each head's centre.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import expm, solveh_banded
 
+from infarct_vol.registration.acceleration import Accelerator
+from infarct_vol.registration.knots import Knots
+from infarct_vol.registration.motion import Matrix, adjoint, applied, inverted, moved
 from infarct_vol.registration.pyramid import Level
-from infarct_vol.registration.sampling import sample
-from infarct_vol.registration.transform import orthonormal
+from infarct_vol.registration.sampling import Samples, sample
 
-Matrix = NDArray[np.float64]
 # Tukey's constant for 95 % efficiency under normal noise
 _TUKEY = 4.685
 # standard deviation over mean absolute deviation of a normal distribution
@@ -32,230 +36,215 @@ _SPREAD_FLOOR = 0.25
 _PRIOR_POINTS = 20.0
 _LEAST_INSIDE = 200
 _LONGEST_STEP_MM = 15.0
-# reweighting alone makes steps too short by about a third
-_RELAXATION = 1.4
 
-
-class Knots:
-    """Linear hat functions over the intensities of N points, at knots of equal population.
-
-    A function of intensity is a line between each two neighbouring knots: every point has a share in the
-    knot below it and the rest in the knot above.
-    """
-
-    def __init__(self, intensities: NDArray[np.float32], *, knots: int) -> None:
-        places = np.unique(np.quantile(intensities, np.linspace(0.0, 1.0, knots)))
-        if places.size < 2:
-            places = np.array([places[0], places[0] + 1.0])
-        low = np.clip(np.searchsorted(places, intensities, side="right") - 1, 0, places.size - 2)
-        above = ((intensities - places[low]) / (places[low + 1] - places[low])).astype(np.float32)
-        self.count = int(places.size)
-        self._low, self._below, self._above = low, np.float32(1.0) - above, above
-        columns = np.stack((low, low + 1), axis=1).ravel()
-        shares = np.stack((self._below, above), axis=1).ravel()
-        rows = np.arange(0, columns.size + 1, 2)
-        self._spread = sp.csr_array((shares, columns, rows), shape=(intensities.size, self.count))
-        self._gather = self._spread.T
-
-    def totals(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Sum (N,) or (N, C) values into the knots by their shares."""
-        return np.asarray(self._gather @ values, dtype=np.float64)
-
-    def at_points(self, coefficients: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Evaluate knot values (K,) or (K, C) at the points."""
-        return np.asarray(self._spread @ coefficients.astype(np.float32))
-
-    def expected(self, weights: NDArray[np.float32], targets: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Weighted least-squares fit of (N, C) targets by a function of intensity, at the points."""
-        below, beside = weights * self._below, weights * self._above
-        first, second = below * self._below, beside * self._above
-        size = self.count
-        diagonal = np.bincount(self._low, first, size) + np.bincount(self._low + 1, second, size)
-        off = np.bincount(self._low, below * self._above, size)
-        # a knot without points is tied to zero instead of making the system singular
-        bands = np.zeros((2, size))
-        bands[0, 1:], bands[1] = off[:-1], diagonal + 1e-6 * max(float(diagonal.mean()), 1e-12)
-        return self.at_points(solveh_banded(bands, self.totals(weights[:, None] * targets)))
+Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Side:
-    """One image at one resolution with the intensity knots of its points."""
+    """One image at one resolution, how many intensity knots it gets, and what its partner's values need.
+
+    Parameters
+    ----------
+    level
+        The image and its points.
+    knots
+        Intensity knots.
+    gain
+        (N,) factor for the partner's values read at this side's points; 1 where ``None``.
+    """
 
     level: Level
-    knots: Knots
+    knots: int
+    gain: Values | None = None
 
-    @classmethod
-    def of(cls, level: Level, *, knots: int, count: int | None = None) -> Side:
-        """Place knots at equal numbers of points; ``count`` thins the points evenly."""
-        if count is not None and len(level.points) > count:
-            keep = np.linspace(0, len(level.points) - 1, count).astype(np.int64)
-            level = Level(level.values, level.affine, level.points[keep], level.intensities[keep])
-        return cls(level, Knots(level.intensities, knots=knots))
+    def copied(self, copies: int) -> Knots:
+        """Knots for ``copies`` transforms."""
+        return Knots(self.level.intensities, knots=self.knots, copies=copies)
 
 
 Sides = tuple[Side, Side]
 
 
 class Normal(NamedTuple):
-    """Normal equations of one direction: curvature (6, 6), slope (6,), weights to carry over (N,)."""
+    """Normal equations of one direction: (C, 6, 6), (C, 6), and (C * N,) weights to carry over."""
 
     curvature: Matrix
-    slope: NDArray[np.float64]
-    weights: NDArray[np.float32]
+    slope: Matrix
+    weights: Values
 
 
 class Refined(NamedTuple):
-    """A transform after refinement, whether it converged, and how many steps it took."""
+    """(C, 4, 4) transforms after refinement and (C,) whether each converged."""
 
-    matrix: Matrix
-    converged: bool
-    steps: int
+    matrices: Matrix
+    converged: NDArray[np.bool_]
 
 
-def _spread(knots: Knots, weights: NDArray[np.float32], residual: NDArray[np.float32]) -> NDArray[np.float32]:
+def read(side: Side, other: Level, matrices: Matrix, *, gradient: bool) -> Samples:
+    """Read ``other`` at ``matrices @ points``; (C * N,) samples, transform after transform."""
+    to_index = inverted(other.affine) @ matrices
+    found = sample(other.values, applied(to_index, side.level.points), gradient=gradient)
+    if side.gain is not None:
+        gain = side.gain if len(matrices) == 1 else np.tile(side.gain, len(matrices))
+        found.values[:] *= gain
+        if gradient:
+            found.gradient[:] *= gain
+    return found
+
+
+def _spread(knots: Knots, weights: Values, residual: Values) -> Values:
     """Spread of the residual at every point, learned per knot from mean absolute deviations."""
-    mass = knots.totals(weights)
-    size = knots.totals(weights * np.abs(residual))
-    overall = float(size.sum()) / max(float(mass.sum()), 1e-12)
+    mass, size = knots.totals(np.stack((weights, weights * np.abs(residual)), axis=1)).T
+    shape = (knots.copies, knots.size)
+    mass, size = mass.reshape(shape).astype(np.float64), size.reshape(shape).astype(np.float64)
+    overall = size.sum(axis=1, keepdims=True) / np.maximum(mass.sum(axis=1, keepdims=True), 1e-12)
     # knots with few points borrow from all points
     deviation = (size + _PRIOR_POINTS * overall) / (mass + _PRIOR_POINTS)
-    floor = max(_SPREAD_FLOOR * overall, 1e-6)
-    return knots.at_points(_SD_OVER_MAD * np.maximum(deviation, floor))
+    floor = np.maximum(_SPREAD_FLOOR * overall, 1e-6)
+    return knots.at_points((_SD_OVER_MAD * np.maximum(deviation, floor)).ravel())
 
 
-def normal_equations(
-    side: Side,
-    other: Level,
-    matrix: Matrix,
-    *,
-    weights: NDArray[np.float32] | None,
-    keep: NDArray[np.bool_] | None = None,
+def _normal_equations(
+    side: Side, knots: Knots, other: Level, matrices: Matrix, weights: Values, *, steady: bool
 ) -> Normal:
-    """Linearise one direction about a transform.
+    """Linearise one direction about transforms.
 
-    Parameters
-    ----------
-    side
-        The image whose points are used.
-    other
-        The image read at ``matrix @ point``.
-    matrix
-        (4, 4) points of ``side`` -> points of ``other``, RAS+ mm.
-    weights
-        (N,) robust weights of the previous step; ``None`` to begin.
-    keep
-        (N,) points to use; all by default.
-
-    Returns
-    -------
-    Normal
-        For a small motion (shift, rotation about the origin of ``other``'s world) applied after
-        ``matrix``.
+    For a small motion (shift, rotation about the origin of ``other``'s frame) applied after each matrix.
+    ``weights`` are those of the previous step; ``steady`` ones are what is to be used at all.
     """
-    points = side.level.points @ matrix[:3, :3].T + matrix[:3, 3]
-    found = sample(other.values, other.affine, points)
-    used = found.inside if keep is None else found.inside & keep
-    if np.count_nonzero(used) < _LEAST_INSIDE:
-        return Normal(np.zeros((6, 6)), np.zeros(6), used.astype(np.float32))
-    weights = used.astype(np.float32) if weights is None else weights * used
-    residual = found.values - side.knots.expected(weights, found.values[:, None])[:, 0]
-    spread = _spread(side.knots, weights, residual)
-    ratio = residual / (np.float32(_TUKEY) * spread)
-    robust = np.square(np.clip(1.0 - np.square(ratio), 0.0, None)) * used
-    jacobian = np.empty((points.shape[0], 7), dtype=np.float32)
-    (gx, gy, gz), (x, y, z) = found.gradient, points.astype(np.float32).T
-    for column, values in enumerate((gx, gy, gz, y * gz - z * gy, z * gx - x * gz, x * gy - y * gx)):
-        jacobian[:, column] = values
-    jacobian[:, 6] = found.values
+    found = read(side, other, matrices, gradient=True)
+    weights = weights * found.inside
+    residual, robust, spread = _judged(knots, found.values, weights)
+    robust *= found.inside if steady else weights > 0
+    information = np.asarray(robust / np.square(spread), dtype=np.float32)
+    jacobian = _jacobian(found, other, applied(matrices, side.level.points), residual)
     # the expected intensity moves along with the transform: only what it cannot follow counts
-    jacobian -= side.knots.expected(robust, jacobian)
-    information = (robust / np.square(spread)).astype(np.float64)
-    system = jacobian.astype(np.float64)
-    weighted = system[:, :6] * information[:, None]
-    return Normal(weighted.T @ system[:, :6], weighted.T @ system[:, 6], robust)
+    weighted = jacobian * information[:, None]
+    totals = knots.totals(weighted)
+    followed = knots.solved(information, totals)
+    count = len(matrices)
+    stacked = jacobian.reshape(count, -1, 7).transpose(0, 2, 1)
+    system = (stacked @ weighted.reshape(count, -1, 7)).astype(np.float64)
+    system -= totals.reshape(count, -1, 7).transpose(0, 2, 1) @ followed.reshape(count, -1, 7)
+    enough = np.count_nonzero((robust > 0).reshape(count, -1), axis=1) >= _LEAST_INSIDE
+    system *= enough[:, None, None]
+    return Normal(system[:, :6, :6], system[:, :6, 6], robust)
 
 
-def _seen_from_fixed(normal: Normal, matrix: Matrix) -> Normal:
-    """Express the backward direction's equations for the same motion as the forward direction's.
-
-    The backward direction is linearised for a motion applied to fixed points; the motion sought acts on
-    moving points, the other way round. A twist travels between frames by the adjoint of the transform.
-    """
-    rotation, shift = matrix[:3, :3], matrix[:3, 3]
-    inverse = rotation.T
-    cross = np.array([[0, -shift[2], shift[1]], [shift[2], 0, -shift[0]], [-shift[1], shift[0], 0]])
-    handed = np.linalg.det(rotation)
-    adjoint = np.zeros((6, 6))
-    adjoint[:3, :3] = inverse
-    adjoint[:3, 3:] = -inverse @ cross
-    # the axis of a rotation is a pseudo-vector: a mirror turns it over
-    adjoint[3:, 3:] = handed * inverse
-    adjoint = -adjoint
-    return Normal(adjoint.T @ normal.curvature @ adjoint, adjoint.T @ normal.slope, normal.weights)
+def _judged(knots: Knots, values: Values, weights: Values) -> tuple[Values, Values, Values]:
+    """Return the residual of what was read, its Tukey weights and its spread, at every point."""
+    residual = values - knots.expected(weights, values)
+    spread = _spread(knots, weights, residual)
+    ratio = residual / (np.float32(_TUKEY) * spread)
+    return residual, np.square(np.clip(1 - np.square(ratio), 0, None)), spread
 
 
-def inverted(matrix: Matrix) -> Matrix:
-    """Return the inverse of a transform."""
-    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+class Directed(NamedTuple):
+    """One direction's residual: (3, N) change per mm of shift, (N,) inverse variance, (N,) residual."""
+
+    jacobian: Values
+    information: Values
+    residual: Values
 
 
-def moved(matrix: Matrix, motion: NDArray[np.float64]) -> Matrix:
-    """Apply a motion (shift, rotation vector; about the world origin) after a transform."""
-    x, y, z = motion[3:]
-    twist = np.zeros((4, 4))
-    twist[:3, :3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]]
-    twist[:3, 3] = motion[:3]
-    return orthonormal(np.asarray(expm(twist)) @ matrix)
+def directed(side: Side, other: Level, matrix: Matrix, shifts: Values) -> Directed:
+    """Linearise one direction about a (4, 4) transform followed by a (3, N) shift of every point."""
+    to_index = inverted(other.affine)
+    places = applied(matrix[None], side.level.points) + shifts
+    found = sample(other.values, applied(to_index[None], places), gradient=True)
+    gain = np.float32(1) if side.gain is None else side.gain
+    values, slopes = np.asarray(found.values * gain), np.asarray(found.gradient * gain)
+    knots = side.copied(1)
+    robust = found.inside.astype(np.float32)
+    for _ in range(2):
+        residual, robust, spread = _judged(knots, values, robust)
+        robust *= found.inside
+    jacobian = to_index[:3, :3].T.astype(np.float32) @ slopes
+    information = np.asarray(robust / np.square(spread), dtype=np.float32)
+    return Directed(np.asarray(jacobian), information, residual)
+
+
+def _jacobian(found: Samples, other: Level, points: Values, residual: Values) -> Values:
+    """(M, 7): change of the value read for a motion of the place it is read at, and the residual."""
+    to_world = np.linalg.inv(other.affine)[:3, :3].T.astype(np.float32)
+    gx, gy, gz = to_world @ found.gradient
+    x, y, z = points
+    columns = (gx, gy, gz, y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, residual)
+    jacobian = np.empty((residual.size, 7), dtype=np.float32)
+    for column, values in enumerate(columns):
+        jacobian[:, column] = values
+    return jacobian
 
 
 def refine(
     sides: Sides,
-    start: Matrix,
+    starts: Matrix,
     *,
     tolerance_mm: float,
     max_steps: int,
     keep: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
 ) -> Refined:
-    """Improve a transform (points of fixed -> points of moving) by symmetric robust Gauss-Newton steps.
+    """Improve transforms by symmetric robust Gauss-Newton steps.
 
-    Stops when a step moves no compared point by more than ``tolerance_mm``. Works for mirrors too: a
-    start with negative determinant stays one.
+    Works for mirrors too: a start with negative determinant stays one.
+
+    Parameters
+    ----------
+    sides
+        Both images; fixed first.
+    starts
+        (C, 4, 4) points of fixed -> points of moving.
+    tolerance_mm
+        A transform is done when its step moves no compared point by more.
+    max_steps
+        Most steps taken.
+    keep
+        (C * N,) points of fixed and of moving that each transform may use; all by default.
     """
-    matrix = start
-    carried: list[NDArray[np.float32] | None] = [None, None]
-    corners = _extent(sides[1].level.points)
-    for step in range(1, max_steps + 1):
-        forward, backward = both_directions(sides, matrix, weights=carried, keep=keep)
-        carried = [forward.weights, backward.weights]
-        motion = _solved(forward.curvature + backward.curvature, forward.slope + backward.slope)
-        motion *= _RELAXATION
-        length = _largest_move(motion, corners)
-        if length > _LONGEST_STEP_MM:
-            motion *= _LONGEST_STEP_MM / length
-        matrix = moved(matrix, motion)
-        if length < tolerance_mm:
-            return Refined(matrix, converged=True, steps=step)
-    return Refined(matrix, converged=False, steps=max_steps)
+    matrices = np.array(starts, dtype=np.float64)
+    count = len(matrices)
+    knots = [side.copied(count) for side in sides]
+    sizes = [side.level.intensities.size * count for side in sides]
+    weights = [np.ones(size, dtype=np.float32) for size in sizes]
+    if keep is not None:
+        weights = [used.astype(np.float32) for used in keep]
+    reach = _extent(sides[1].level.points)
+    radius_mm = float(np.abs(reach).max())
+    accelerators = [Accelerator(radius_mm) for _ in range(count)]
+    converged = np.zeros(count, dtype=bool)
+    for _ in range(max_steps):
+        curvature, slope, weights = _both(sides, knots, matrices, weights, steady=keep is None)
+        for c in np.flatnonzero(~converged):
+            motion = _solved(curvature[c], slope[c])
+            length = _largest_move(motion, reach)
+            converged[c] = length < tolerance_mm
+            motion = accelerators[c].improved(motion)
+            length = _largest_move(motion, reach)
+            matrices[c] = moved(matrices[c], motion * min(1.0, _LONGEST_STEP_MM / max(length, 1e-12)))
+        if converged.all():
+            break
+    return Refined(matrices, converged)
 
 
-def both_directions(
-    sides: Sides,
-    matrix: Matrix,
-    *,
-    weights: list[NDArray[np.float32] | None],
-    keep: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
-) -> tuple[Normal, Normal]:
-    """Linearise both directions for one motion of moving points applied after ``matrix``."""
+def _both(
+    sides: Sides, knots: Sequence[Knots], matrices: Matrix, weights: list[Values], *, steady: bool
+) -> tuple[Matrix, Matrix, list[Values]]:
+    """Sum of both directions' equations for motions of moving points, and the weights to carry over."""
     fixed, moving = sides
-    inverse = inverted(matrix)
-    chosen = keep if keep is not None else (None, None)
-    forward = normal_equations(fixed, moving.level, matrix, weights=weights[0], keep=chosen[0])
-    backward = normal_equations(moving, fixed.level, inverse, weights=weights[1], keep=chosen[1])
-    return forward, _seen_from_fixed(backward, matrix)
+    forward = _normal_equations(fixed, knots[0], moving.level, matrices, weights[0], steady=steady)
+    inverse = inverted(matrices)
+    backward = _normal_equations(moving, knots[1], fixed.level, inverse, weights[1], steady=steady)
+    curvature, slope = forward.curvature.copy(), forward.slope.copy()
+    for c, matrix in enumerate(matrices):
+        # the backward direction is linearised for a motion of fixed points, the other way round
+        turned = -adjoint(matrix)
+        curvature[c] += turned.T @ backward.curvature[c] @ turned
+        slope[c] += turned.T @ backward.slope[c]
+    return curvature, slope, [forward.weights, backward.weights]
 
 
-def _solved(curvature: Matrix, slope: NDArray[np.float64]) -> NDArray[np.float64]:
+def _solved(curvature: Matrix, slope: Matrix) -> Matrix:
     """Gauss-Newton motion; no motion where nothing is compared."""
     diagonal = np.diag(curvature)
     if not (diagonal > 0).all():
@@ -265,51 +254,55 @@ def _solved(curvature: Matrix, slope: NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(-scale * np.linalg.solve(system, scale * slope))
 
 
-def _extent(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    ends = np.stack((points.min(axis=0), points.max(axis=0)), axis=1)
+def _extent(points: Values) -> NDArray[np.float64]:
+    ends = np.stack((points.min(axis=1), points.max(axis=1)), axis=1).astype(np.float64)
     return np.array(list(product(*ends)))
 
 
-def _largest_move(motion: NDArray[np.float64], points: NDArray[np.float64]) -> float:
+def _largest_move(motion: Matrix, points: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(motion[:3] + np.cross(motion[3:], points), axis=1).max())
 
 
 class Likeness(NamedTuple):
-    """How much one image says about the other: nats per point, and share of points inside."""
+    """How much one image says about the other: (C,) nats per point, (C,) share of points inside."""
 
-    nats: float
-    inside: float
+    nats: NDArray[np.float64]
+    inside: NDArray[np.float64]
 
 
-def likeness(side: Side, other: Level, matrix: Matrix) -> Likeness:
-    """Information that ``side`` gives about ``other`` through a transform.
+def likeness(side: Side, other: Level, matrices: Matrix) -> Likeness:
+    """Information that ``side`` gives about ``other`` through (C, 4, 4) transforms.
 
     Logarithm of the spread of all read intensities over their spread given the partner's intensity, both
     as mean absolute deviations: 0 when they are unrelated.
     """
-    points = side.level.points @ matrix[:3, :3].T + matrix[:3, 3]
-    found = sample(other.values, other.affine, points)
-    count = int(np.count_nonzero(found.inside))
-    if count < _LEAST_INSIDE:
-        return Likeness(0.0, count / len(points))
+    count = len(matrices)
+    found = read(side, other, matrices, gradient=False)
+    knots = side.copied(count)
     weights = found.inside.astype(np.float32)
-    residual = found.values - side.knots.expected(weights, found.values[:, None])[:, 0]
-    values = found.values[found.inside]
-    total = float(np.abs(values - np.median(values)).mean(dtype=np.float64))
-    mass, size = side.knots.totals(weights), side.knots.totals(weights * np.abs(residual))
-    floor = 1e-3 * total + 1e-9
+    residual = np.abs(found.values - knots.expected(weights, found.values))
+    mass, size = knots.totals(np.stack((weights, weights * residual), axis=1)).T.astype(np.float64)
+    mass, size = mass.reshape(count, -1), size.reshape(count, -1)
+    values, used = found.values.reshape(count, -1), weights.reshape(count, -1)
+    inside = used.sum(axis=1, dtype=np.float64)
+    least = np.maximum(inside, 1.0)
+    mean = (values * used).sum(axis=1, dtype=np.float64) / least
+    total = (np.abs(values - mean[:, None].astype(np.float32)) * used).sum(axis=1, dtype=np.float64) / least
+    floor = (1e-3 * total + 1e-9)[:, None]
     logs = np.log(np.maximum(size / np.maximum(mass, 1e-9), floor))
-    nats = np.log(total + 1e-9) - float((mass * logs).sum() / mass.sum())
-    return Likeness(max(nats, 0.0), count / len(points))
+    nats = np.log(total + 1e-9) - (mass * logs).sum(axis=1) / np.maximum(mass.sum(axis=1), 1e-9)
+    nats = np.where(inside >= _LEAST_INSIDE, np.maximum(nats, 0.0), 0.0)
+    return Likeness(nats, inside / side.level.intensities.size)
 
 
-def likenesses(sides: Sides, matrix: Matrix) -> tuple[Likeness, Likeness]:
+def likenesses(sides: Sides, matrices: Matrix) -> tuple[Likeness, Likeness]:
     """Likeness in both directions, fixed points first."""
     fixed, moving = sides
-    return likeness(fixed, moving.level, matrix), likeness(moving, fixed.level, inverted(matrix))
+    forward = likeness(fixed, moving.level, matrices)
+    return forward, likeness(moving, fixed.level, inverted(matrices))
 
 
-def score(sides: Sides, matrix: Matrix) -> float:
-    """Symmetric likeness, each direction counted by its share of points inside the partner."""
-    forward, backward = likenesses(sides, matrix)
+def score(sides: Sides, matrices: Matrix) -> NDArray[np.float64]:
+    """(C,) symmetric likeness, each direction counted by its share of points inside the partner."""
+    forward, backward = likenesses(sides, matrices)
     return forward.nats * forward.inside + backward.nats * backward.inside

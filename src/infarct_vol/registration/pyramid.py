@@ -6,55 +6,74 @@ compare the same points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from infarct_vol.errors import RegistrationError
-from infarct_vol.geometry import MM3_PER_ML
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
+from infarct_vol.registration.head import HEAD_LEVEL_MM, Head, find_head, inner_head
+from infarct_vol.registration.motion import applied, inverted
 from infarct_vol.registration.sampling import sample
 from infarct_vol.settings import RegistrationSettings
 
-HEAD_LEVEL_MM = 4.0
 # slices needed along every axis for a gradient and a head mask to mean anything
 _MINIMUM_EXTENT = 4
-_SHADING_SIGMA_MM = 25.0
 _RIM_MM = 8.0
 _LESION_MARGIN_MM = 5.0
 _SCATTER_VOXELS = 0.25
+_CROP_MARGIN_MM = 12.0
+_MOST_SLICES = 4
 # from 15 mm and 15 degrees off, an 8 mm blur led 16 of 16 fits home across contrasts, no blur none of 16
 _BLUR_MM, _BLUR_POINTS = 8.0, 2500
 
 
 @dataclass(frozen=True)
+class Field:
+    """Slowly varying factor on a coarse grid: (I, J, K) float32 values, affine index -> frame."""
+
+    values: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Level:
-    """One resolution of one scan.
+    """One resolution of one scan, in the frame of its pyramid (mm from the head's centre, RAS+ axes).
 
     Parameters
     ----------
     values
-        (I, J, K) float32 intensities in units of the head's median.
+        (I, J, K) float32 intensities.
     affine
-        (4, 4) voxel index -> RAS+ mm.
+        (4, 4) voxel index -> frame.
     points
-        (N, 3) float64 places to compare at, RAS+ mm: near voxel centres.
+        (3, N) float32 places to compare at: near voxel centres.
     intensities
-        (N,) float32 values at ``points``.
+        (N,) float32 values at ``points``, free of shading, in units of the head's median.
+    shading
+        What ``values`` are to be divided by; ``None`` where that has been done.
     """
 
     values: NDArray[np.float32]
     affine: NDArray[np.float64]
-    points: NDArray[np.float64]
+    points: NDArray[np.float32]
     intensities: NDArray[np.float32]
+    shading: Field | None = None
+
+    def thinned(self, count: int) -> Level:
+        """Return the level with at most ``count`` of its points, evenly chosen."""
+        total = self.intensities.size
+        if total <= count:
+            return self
+        keep = np.linspace(0, total - 1, count).astype(np.int64)
+        return replace(self, points=self.points[:, keep], intensities=self.intensities[keep])
 
 
 @dataclass(frozen=True)
 class Pyramid:
-    """All resolutions of one scan, coarse to fine.
+    """All resolutions of one scan, coarse to fine, in a frame of its own.
 
     Parameters
     ----------
@@ -64,18 +83,19 @@ class Pyramid:
     smooth
         The 8 mm level blurred by 8 mm: less to see and therefore less to get caught in.
     centre
-        (3,) centre of mass of the head on square-root intensities, RAS+ mm.
+        (3,) origin of the frame in the scan's world (RAS+ mm): the head's centre of mass on square-root
+        intensities.
     radius_mm
         Root mean square distance of head points from the centre.
-    head_ml
-        Volume of the rough head mask.
+    region
+        1 in the brain (or deep inside the head), 0 elsewhere.
     """
 
     levels: dict[float, Level]
     smooth: Level
     centre: NDArray[np.float64]
     radius_mm: float
-    head_ml: float
+    region: Field
 
 
 @dataclass(frozen=True)
@@ -125,69 +145,42 @@ def prepare(
             require_same_grid(scan, mask, what=f"scan and {name}")
     blocks = _block_levels(scan, settings)
     coarse = blocks[HEAD_LEVEL_MM]
-    affine = coarse.affine(scan.grid.affine)
-    head = head_mask(coarse.values, affine, where=str(scan.identity))
-    flat, shading = _flattened(coarse.values, head, affine)
-    scale = float(np.median(flat[head]))
-    inner = _inner_mask(head, affine) if brain is None else _coarse_mask(brain.data, coarse)
-    if not inner.any():
-        inner = head
-    wide = ndi.binary_dilation(head, iterations=int(round(_RIM_MM / HEAD_LEVEL_MM)))
-    if lesion is not None and lesion.data.any():
-        changed = _near(_coarse_mask(lesion.data, coarse, share=0.0), affine, _LESION_MARGIN_MM)
-        wide, inner = wide & ~changed, inner & ~changed
-    centre, radius_mm = _centre_of_mass(flat, head, affine)
+    head = find_head(coarse.values, coarse.affine(scan.grid.affine), where=str(scan.identity))
+    wide, inner = _regions(head, coarse, brain=brain, lesion=lesion)
+    framed = scan.grid.affine.copy()
+    framed[:3, 3] -= head.centre
+    affine = coarse.affine(framed)
+    slow = Field(head.shading, affine)
     levels = {}
     for level_mm in settings.levels_mm:
-        region = wide if level_mm >= HEAD_LEVEL_MM else inner
-        count = settings.points_coarse if level_mm >= 2 * HEAD_LEVEL_MM else settings.points_fine
-        levels[level_mm] = _level(
-            blocks[level_mm], coarse, shading * scale, region, native=scan.grid.affine, count=count
-        )
-    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML
+        factor = blocks[level_mm].factor
+        if level_mm >= HEAD_LEVEL_MM:
+            step = np.array(factor) // np.array(coarse.factor)
+            flat = _Blocks(_block_mean(head.flat, step), factor)
+            levels[level_mm] = _coarse_level(flat, coarse, wide, framed, settings.points_coarse)
+        else:
+            finest = level_mm == min(settings.levels_mm)
+            count = settings.points_finest if finest else settings.points_fine
+            levels[level_mm] = _fine_level(blocks[level_mm], coarse, inner, framed, slow, count)
     smooth = _blurred(levels[2 * HEAD_LEVEL_MM])
-    return Pyramid(levels, smooth, centre, radius_mm, float(np.count_nonzero(head) * voxel_ml))
+    region = Field(inner.astype(np.float32), affine)
+    return Pyramid(levels, smooth, head.centre, head.radius_mm, region)
 
 
-def head_mask(
-    values: NDArray[np.float32], affine: NDArray[np.float64], *, where: str = ""
-) -> NDArray[np.bool_]:
-    """Return a rough mask of the head: the largest bright body, holes filled.
-
-    Square-root intensities keep a very bright lesion from lifting the threshold over the brain.
-
-    Raises
-    ------
-    RegistrationError
-        If the image is constant or nothing stands out from the air.
-    """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    root = np.sqrt(np.clip(values, 0, None))
-    smooth = ndi.gaussian_filter(root, HEAD_LEVEL_MM / spacing, mode="nearest")
-    if not float(smooth.max()) > float(smooth.min()):
-        msg = "the image is constant; there is nothing to register"
-        raise RegistrationError(msg, where=where)
-    mask = smooth > _otsu(smooth)
-    labels, count = ndi.label(mask)
-    sizes = np.bincount(labels.ravel())[1:]
-    body = ndi.binary_fill_holes(labels == 1 + int(np.argmax(sizes))) if count else mask
-    volume_ml = np.count_nonzero(body) * abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML
-    if volume_ml < 50.0:
-        msg = f"no head found: the largest bright body measures {volume_ml:.0f} mL; expected a brain or head"
-        raise RegistrationError(msg, where=where)
-    return np.asarray(body, dtype=np.bool_)
-
-
-def _otsu(values: NDArray[np.float32]) -> float:
-    """Threshold that best separates two classes (Otsu 1979), on 128 bins up to the 99.5th percentile."""
-    top = float(np.percentile(values, 99.5))
-    counts, edges = np.histogram(np.minimum(values, top), bins=128)
-    middle = 0.5 * (edges[1:] + edges[:-1])
-    below = np.cumsum(counts)[:-1].astype(np.float64)
-    above = counts.sum() - below
-    mass = np.cumsum(counts * middle)
-    contrast = mass[:-1] / np.maximum(below, 1) - (mass[-1] - mass[:-1]) / np.maximum(above, 1)
-    return float(edges[1 + int(np.argmax(below * above * contrast**2))])
+def _regions(
+    head: Head, coarse: _Blocks, *, brain: BrainMask | None, lesion: LesionMask | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where coarse levels compare (head and a rim of air) and where fine ones do, without the lesion."""
+    inner = inner_head(head) if brain is None else _coarse_mask(brain.data, coarse)
+    if not inner.any():
+        inner = head.mask
+    wide = ndi.binary_dilation(head.mask, iterations=round(_RIM_MM / HEAD_LEVEL_MM))
+    if lesion is not None and lesion.data.any():
+        changed = _coarse_mask(lesion.data, coarse, share=0.0)
+        distance = ndi.distance_transform_edt(~changed, sampling=np.linalg.norm(head.affine[:3, :3], axis=0))
+        near = distance <= _LESION_MARGIN_MM
+        wide, inner = wide & ~near, inner & ~near
+    return wide, inner
 
 
 def _block_levels(scan: Scan, settings: RegistrationSettings) -> dict[float, _Blocks]:
@@ -233,112 +226,101 @@ def _coarse_mask(data: NDArray[np.bool_], blocks: _Blocks, *, share: float = 0.5
     return np.asarray(mean[limits] > share)
 
 
-def _near(mask: NDArray[np.bool_], affine: NDArray[np.float64], margin_mm: float) -> NDArray[np.bool_]:
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    distance = ndi.distance_transform_edt(~mask, sampling=spacing)
-    return np.asarray(distance <= margin_mm)
+def _coarse_level(
+    blocks: _Blocks, coarse: _Blocks, region: NDArray[np.bool_], framed: NDArray[np.float64], count: int
+) -> Level:
+    affine = blocks.affine(framed)
+    index = _places(blocks, coarse, region, count)
+    points = (affine[:3, :3] @ index + affine[:3, 3:]).astype(np.float32)
+    read = sample(blocks.values, index.astype(np.float32), gradient=False)
+    return Level(blocks.values, affine, points, read.values)
 
 
-def _inner_mask(head: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Head without scalp, face and neck: deep inside, and not far below the vertex.
-
-    Scalp, jaw and neck move against the brain. A brain is about 140 mm high with its cerebellum.
-    """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    padded = np.pad(head, 1)
-    depth = ndi.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1]
-    index = np.stack(np.nonzero(head), axis=1)
-    height = index @ affine[2, :3] + affine[2, 3]
-    keep = (depth[head] > 9.0) & (height > height.max() - 150.0)
-    inner = np.zeros_like(head)
-    inner[tuple(index[keep].T)] = True
-    # a slab of few slices has no depth of 9 mm along its short axis
-    return inner if np.count_nonzero(inner) > 0.2 * np.count_nonzero(head) else head
-
-
-def _flattened(
-    values: NDArray[np.float32], head: NDArray[np.bool_], affine: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Divide by slow shading; return the flattened values and the shading.
-
-    The shading is the local geometric mean inside the head (normalised convolution of log intensities).
-    """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    floor = 0.1 * float(np.median(values[head]))
-    bright = head & (values > max(floor, 1e-12))
-    logs = np.zeros_like(values)
-    logs[bright] = np.log(values[bright])
-    mean = float(logs[bright].mean(dtype=np.float64))
-    logs[bright] -= np.float32(mean)
-    sigma = _SHADING_SIGMA_MM / spacing
-    weight = ndi.gaussian_filter(bright.astype(np.float32), sigma, mode="constant", truncate=3.0)
-    slow = ndi.gaussian_filter(logs, sigma, mode="constant", truncate=3.0)
-    shading = np.exp(slow / (weight + np.float32(1e-3)))
-    return np.asarray(values / shading, dtype=np.float32), np.asarray(shading, dtype=np.float32)
-
-
-def _centre_of_mass(
-    values: NDArray[np.float32], head: NDArray[np.bool_], affine: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
-    weight = np.sqrt(np.clip(values[head], 0, None)).astype(np.float64)
-    points = np.stack(np.nonzero(head), axis=1) @ affine[:3, :3].T + affine[:3, 3]
-    centre = (points * weight[:, None]).sum(axis=0) / weight.sum()
-    radius = float(np.sqrt(((points - centre) ** 2).sum(axis=1).mean()))
-    return centre, radius
-
-
-def _level(
+def _fine_level(
     blocks: _Blocks,
     coarse: _Blocks,
-    shading: NDArray[np.float32],
     region: NDArray[np.bool_],
-    *,
-    native: NDArray[np.float64],
+    framed: NDArray[np.float64],
+    shading: Field,
     count: int,
 ) -> Level:
-    """Flatten one level and choose its points: one voxel at random out of each of ``count`` equal runs."""
-    where = [_positions(blocks, coarse, axis) for axis in range(3)]
-    divisor = _stretched(shading, where)
-    values = blocks.values / divisor
-    nearest = [np.clip(np.rint(w).astype(int), 0, n - 1) for w, n in zip(where, region.shape, strict=True)]
-    inside = np.flatnonzero(region[np.ix_(*nearest)])
-    if inside.size > count:
-        jitter = np.random.default_rng(0).random(count)
-        inside = inside[((np.arange(count) + jitter) * (inside.size / count)).astype(np.int64)]
-    index = np.stack(np.unravel_index(inside, values.shape), axis=1)
-    # where both grids run parallel, all points would read the partner at one place between its voxels,
-    # and the smoothing of interpolation there would pull the fit; scattered points read it everywhere
-    scatter = np.random.default_rng(1).uniform(-_SCATTER_VOXELS, _SCATTER_VOXELS, index.shape)
-    index = np.clip(index + scatter, 0, np.array(values.shape) - 1)
-    affine = blocks.affine(native)
-    points = index @ affine[:3, :3].T + affine[:3, 3]
-    return Level(values, affine, points, sample(values, affine, points).values)
+    """Take the part of the image around its points, with slices in between where they are thick."""
+    affine = blocks.affine(framed)
+    index = _places(blocks, coarse, region, count)
+    points = (affine[:3, :3] @ index + affine[:3, 3:]).astype(np.float32)
+    values, affine = _cropped(blocks.values, affine, index)
+    values, affine = _thinner_slices(values, affine)
+    to_index, to_field = inverted(affine), inverted(shading.affine)
+    read = sample(values, applied(to_index[None], points), gradient=False).values
+    read /= sample(shading.values, applied(to_field[None], points), gradient=False).values
+    return Level(values, affine, points, read, shading)
+
+
+def _places(blocks: _Blocks, coarse: _Blocks, region: NDArray[np.bool_], count: int) -> NDArray[np.float64]:
+    """Choose ``count`` voxels of a level, spread evenly over a region of the 4 mm level; (3, N) indices.
+
+    One place out of each of ``count`` equal runs through the region's blocks. The places are scattered
+    about the voxel's centre: where both grids run parallel, all points would read the partner at one
+    place between its voxels, and the smoothing of interpolation there would pull the fit.
+    """
+    generator = np.random.default_rng(0)
+    cells = np.stack(np.nonzero(region))
+    inside = np.array(coarse.factor) / np.array(blocks.factor)
+    voxels = cells.shape[1] * float(np.prod(inside))
+    count = int(min(count, voxels))
+    run = (np.arange(count) + generator.random(count)) * (cells.shape[1] / count)
+    corner = cells[:, run.astype(np.int64)] * inside[:, None]
+    last = np.array(blocks.values.shape)[:, None] - 1
+    voxel = np.minimum(np.floor(corner + generator.random(corner.shape) * inside[:, None]), last)
+    scattered = voxel + generator.uniform(-_SCATTER_VOXELS, _SCATTER_VOXELS, voxel.shape)
+    return np.asarray(np.clip(scattered, 0, last))
+
+
+def _cropped(
+    values: NDArray[np.float32], affine: NDArray[np.float64], index: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Cut the image to its points and a margin; a view where nothing is gained by a copy."""
+    margin = np.ceil(_CROP_MARGIN_MM / np.linalg.norm(affine[:3, :3], axis=0))
+    low = np.maximum(np.floor(index.min(axis=1) - margin), 0).astype(int)
+    high = np.minimum(np.ceil(index.max(axis=1) + margin) + 1, values.shape).astype(int)
+    part = values[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    moved_affine = affine.copy()
+    moved_affine[:3, 3] += affine[:3, :3] @ low
+    return np.ascontiguousarray(part), moved_affine
+
+
+def _thinner_slices(
+    values: NDArray[np.float32], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Insert cubic B-spline slices between thick ones, so that trilinear reading does not blur them."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    axis = int(np.argmax(spacing))
+    factor = min(int(spacing[axis] / np.median(spacing)), _MOST_SLICES)
+    if factor < 2:
+        return values, affine
+    slices = np.moveaxis(values, axis, 0)
+    spline = ndi.spline_filter1d(slices, 3, axis=0, output=np.float32, mode="mirror")
+    result = np.empty(((len(slices) - 1) * factor + 1, *slices.shape[1:]), dtype=np.float32)
+    for k in range(len(result)):
+        low, t = k // factor, (k % factor) / factor
+        parts = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+        where = _mirrored(np.arange(low - 1, low + 3), len(slices))
+        result[k] = sum(spline[i] * np.float32(part / 6) for i, part in zip(where, parts, strict=True))
+    finer = affine.copy()
+    finer[:3, axis] /= factor
+    return np.ascontiguousarray(np.moveaxis(result, 0, axis)), finer
+
+
+def _mirrored(index: NDArray[np.int_], count: int) -> NDArray[np.int_]:
+    period = 2 * (count - 1)
+    folded = np.abs(index) % period
+    return np.asarray(np.minimum(folded, period - folded))
 
 
 def _blurred(level: Level) -> Level:
     """Blur a level by a Gaussian and thin its points."""
     sigma = _BLUR_MM / np.linalg.norm(level.affine[:3, :3], axis=0)
     values = ndi.gaussian_filter(level.values, sigma, mode="nearest")
-    count = min(len(level.points), _BLUR_POINTS)
-    points = level.points[np.linspace(0, len(level.points) - 1, count).astype(np.int64)]
-    return Level(values, level.affine, points, sample(values, level.affine, points).values)
-
-
-def _positions(blocks: _Blocks, coarse: _Blocks, axis: int) -> NDArray[np.float64]:
-    """Continuous coarse index of every index of a level along one axis."""
-    here, there = blocks.factor[axis], coarse.factor[axis]
-    native = np.arange(blocks.values.shape[axis]) * here + (here - 1) / 2
-    return np.asarray((native - (there - 1) / 2) / there)
-
-
-def _stretched(field: NDArray[np.float32], where: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
-    """Interpolate a smooth field linearly, one axis after the other; beyond its ends it is constant."""
-    for axis, position in enumerate(where):
-        last = field.shape[axis] - 1
-        clipped = np.clip(position, 0, last)
-        low = np.minimum(clipped.astype(int), max(last - 1, 0))
-        shape = [-1 if a == axis else 1 for a in range(3)]
-        part = (clipped - low).astype(np.float32).reshape(shape)
-        first = field.take(low, axis=axis)
-        field = first + (field.take(np.minimum(low + 1, last), axis=axis) - first) * part
-    return field
+    few = level.thinned(_BLUR_POINTS)
+    index = applied(inverted(level.affine)[None], few.points)
+    return replace(few, values=values, intensities=sample(values, index, gradient=False).values)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from infarct_vol.images import BrainMask, LesionMask, Scan
-from infarct_vol.registration.engine import Matrix, Refined, refine
+from infarct_vol.registration.engine import Refined, refine
+from infarct_vol.registration.motion import Matrix
 from infarct_vol.registration.pyramid import Pyramid, prepare
-from infarct_vol.registration.search import MIDDLE_MM, find_starts, sides_at
-from infarct_vol.registration.transform import RigidTransform
+from infarct_vol.registration.search import MIDDLE_MM, find_starts, unframed
+from infarct_vol.registration.shading import flattened_sides
+from infarct_vol.registration.transform import RigidTransform, orthonormal
 from infarct_vol.registration.verdict import judge
 from infarct_vol.settings import RegistrationSettings
 
@@ -53,23 +58,24 @@ def register(
         If a scan holds nothing to register (constant, no head, fewer than 4 slices).
     """
     settings = settings or RegistrationSettings()
-    first = prepare(fixed, settings=settings, brain=fixed_brain, lesion=fixed_lesion)
-    second = prepare(moving, settings=settings, brain=moving_brain)
-    starts = find_starts(first, second, settings=settings)
-    matrix, last = _refined(first, second, starts[0].matrix, settings=settings)
-    same = fixed.modality == moving.modality != "unknown"
-    quality = judge(first, second, matrix, starts=starts, last=last, same_contrast=same, settings=settings)
-    return RigidTransform(matrix, quality)
+    # the products here are too small to gain from threads, and their number must not touch the result
+    with threadpool_limits(limits=1, user_api="blas"):
+        first = prepare(fixed, settings=settings, brain=fixed_brain, lesion=fixed_lesion)
+        second = prepare(moving, settings=settings, brain=moving_brain)
+        starts = find_starts(first, second, settings=settings)
+        fit = _refined(first, second, starts[0].matrix, settings=settings)
+        same = fixed.modality == moving.modality != "unknown"
+        quality = judge(first, second, fit, starts=starts, same_contrast=same, settings=settings)
+    return RigidTransform(orthonormal(unframed(fit.matrices[0], first, second)), quality)
 
 
-def _refined(
-    fixed: Pyramid, moving: Pyramid, start: Matrix, *, settings: RegistrationSettings
-) -> tuple[Matrix, Refined]:
+def _refined(fixed: Pyramid, moving: Pyramid, start: Matrix, *, settings: RegistrationSettings) -> Refined:
     """Refine from 4 mm down to the finest level."""
-    levels = sorted((mm for mm in settings.levels_mm if mm <= MIDDLE_MM), reverse=True)
-    result = Refined(start, converged=False, steps=0)
+    levels = sorted((mm for mm in settings.levels_mm if mm < MIDDLE_MM), reverse=True) or [MIDDLE_MM]
+    result = Refined(start[None], np.zeros(1, dtype=bool))
     for level_mm in levels:
-        sides = sides_at(fixed, moving, level_mm=level_mm, knots=settings.knots)
+        first, second = fixed.levels[level_mm], moving.levels[level_mm]
+        sides = flattened_sides(first, second, result.matrices[0], knots=settings.knots)
         tolerance = _FINAL_TOLERANCE_MM if level_mm == levels[-1] else _TOLERANCE_SHARE * level_mm
-        result = refine(sides, result.matrix, tolerance_mm=tolerance, max_steps=_MAX_STEPS)
-    return result.matrix, result
+        result = refine(sides, result.matrices, tolerance_mm=tolerance, max_steps=_MAX_STEPS)
+    return result

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from infarct_vol.registration.engine import Matrix, Side, Sides, refine, score
+from infarct_vol.registration.engine import Side, Sides, refine, score
+from infarct_vol.registration.motion import Matrix, about, inverted
 from infarct_vol.registration.pyramid import Pyramid
 from infarct_vol.settings import RegistrationSettings
 
+COARSE_MM, MIDDLE_MM = 8.0, 4.0
 # mid-sagittal planes tried for the mirrored alignment: yaw and roll of the head in the scanner
 _PLANE_TILTS_DEGREES = (0.0, -20.0, 20.0)
-COARSE_MM, MIDDLE_MM = 8.0, 4.0
-_KNOTS_COARSE = 16
-_POINTS_MIDDLE = 12000
+_KNOTS_COARSE, _KNOTS_MIDDLE = 16, 32
+_POINTS_FULL, _POINTS_MIDDLE = 2500, 6000
 
 
 class Start(NamedTuple):
@@ -39,12 +41,10 @@ def find_starts(fixed: Pyramid, moving: Pyramid, *, settings: RegistrationSettin
     settings
         Range of rotations and shifts tried.
     """
-    return _refined(_candidates(fixed, moving, settings=settings), fixed, moving, settings=settings)
+    return _climbed(_candidates(fixed, moving, settings=settings), fixed, moving, kept=3)
 
 
-def find_mirrored(
-    fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, settings: RegistrationSettings
-) -> Start:
+def find_mirrored(fixed: Pyramid, moving: Pyramid, matrix: Matrix) -> Start:
     """Return the best alignment of the left-right mirrored fixed head, refined at 4 mm.
 
     Starts from the alignment found, mirrored about sagittal planes through the head's centre.
@@ -54,49 +54,39 @@ def find_mirrored(
     for roll, yaw in product(tilts, tilts):
         turn = _rotation((0.0, float(roll), float(yaw)))
         mirror = turn @ np.diag([-1.0, 1.0, 1.0]) @ turn.T
-        candidates.append(matrix @ _about(mirror, fixed.centre, fixed.centre))
-    return _refined(candidates, fixed, moving, settings=settings, kept=1)[0]
+        candidates.append(matrix @ about(mirror, np.zeros(3), np.zeros(3)))
+    return _climbed(candidates, fixed, moving, kept=1)[0]
 
 
-def _refined(
-    candidates: list[Matrix],
-    fixed: Pyramid,
-    moving: Pyramid,
-    *,
-    settings: RegistrationSettings,
-    kept: int = 3,
-) -> list[Start]:
+def _climbed(candidates: Sequence[Matrix], fixed: Pyramid, moving: Pyramid, *, kept: int) -> list[Start]:
     """Climb from candidates, many coarsely and ``kept`` of them to 4 mm."""
-    smooth = (Side.of(fixed.smooth, knots=_KNOTS_COARSE), Side.of(moving.smooth, knots=_KNOTS_COARSE))
-    full = sides_at(fixed, moving, level_mm=COARSE_MM, knots=_KNOTS_COARSE)
-    middle = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=settings.knots, count=_POINTS_MIDDLE)
-    tried = _ranked(candidates, smooth)[: 4 * kept]
-    near = [refine(smooth, start.matrix, tolerance_mm=0.5, max_steps=15).matrix for start in tried]
-    coarse = [
-        refine(full, start.matrix, tolerance_mm=0.3, max_steps=15).matrix
-        for start in _distinct(_ranked(near, full), fixed)[: 2 * kept]
-    ]
-    fine = [
-        refine(middle, start.matrix, tolerance_mm=0.1, max_steps=20).matrix
-        for start in _distinct(_ranked(coarse, middle), fixed)[:kept]
-    ]
-    return _ranked(fine, middle)
+    smooth = (Side(fixed.smooth, _KNOTS_COARSE), Side(moving.smooth, _KNOTS_COARSE))
+    full = sides_at(fixed, moving, level_mm=COARSE_MM, knots=_KNOTS_COARSE, count=_POINTS_FULL)
+    middle = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=_KNOTS_MIDDLE, count=_POINTS_MIDDLE)
+    tried = _matrices(_ranked(np.array(candidates), smooth)[: 4 * kept])
+    near = refine(smooth, tried, tolerance_mm=0.5, max_steps=15).matrices
+    tried = _matrices(_distinct(_ranked(near, full), fixed)[: 2 * kept])
+    coarse = refine(full, tried, tolerance_mm=0.3, max_steps=15).matrices
+    tried = _matrices(_distinct(_ranked(coarse, middle), fixed)[:kept])
+    return _ranked(refine(middle, tried, tolerance_mm=0.1, max_steps=20).matrices, middle)
 
 
-def sides_at(
-    fixed: Pyramid, moving: Pyramid, *, level_mm: float, knots: int, count: int | None = None
-) -> Sides:
-    """Both scans at one level, at most ``count`` points each."""
-    first = Side.of(fixed.levels[level_mm], knots=knots, count=count)
-    return first, Side.of(moving.levels[level_mm], knots=knots, count=count)
+def sides_at(fixed: Pyramid, moving: Pyramid, *, level_mm: float, knots: int, count: int) -> Sides:
+    """Both scans at one level of 4 mm or more, at most ``count`` points each."""
+    first = Side(fixed.levels[level_mm].thinned(count), knots)
+    return first, Side(moving.levels[level_mm].thinned(count), knots)
 
 
-def _ranked(matrices: list[Matrix], sides: Sides) -> list[Start]:
-    starts = [Start(matrix, score(sides, matrix)) for matrix in matrices]
-    return sorted(starts, key=lambda start: -start.score)
+def _matrices(starts: Sequence[Start]) -> Matrix:
+    return np.array([start.matrix for start in starts])
 
 
-def _distinct(starts: list[Start], fixed: Pyramid) -> list[Start]:
+def _ranked(matrices: Matrix, sides: Sides) -> list[Start]:
+    found = score(sides, matrices)
+    return [Start(matrices[c], float(found[c])) for c in np.argsort(-found, kind="stable")]
+
+
+def _distinct(starts: Sequence[Start], fixed: Pyramid) -> list[Start]:
     """Drop candidates that arrived where a better one did (within 4 mm over the head)."""
     kept: list[Start] = []
     for start in starts:
@@ -108,8 +98,7 @@ def _distinct(starts: list[Start], fixed: Pyramid) -> list[Start]:
 def apart_mm(first: Matrix, second: Matrix, fixed: Pyramid) -> float:
     """Root mean square distance between two transforms over the fixed head, in mm."""
     # six points on the axes have the second moments of the head
-    axes = np.concatenate((np.eye(3), -np.eye(3))) * fixed.radius_mm
-    points = fixed.centre + axes
+    points = np.concatenate((np.eye(3), -np.eye(3))) * fixed.radius_mm
     difference = points @ (first - second)[:3, :3].T + (first - second)[:3, 3]
     return float(np.sqrt((difference**2).sum(axis=1).mean()))
 
@@ -122,8 +111,22 @@ def _candidates(fixed: Pyramid, moving: Pyramid, *, settings: RegistrationSettin
         for along in (0.0, -shift, shift):
             # half of the shift belongs to each head, so that exchanging the scans tries the same places
             offset = np.array([0.0, 0.0, along / 2])
-            matrices.append(_about(rotation, fixed.centre - offset, moving.centre + rotation @ offset))
-    return [*matrices, np.eye(4)]
+            matrices.append(about(rotation, -offset, rotation @ offset))
+    return [*matrices, framed(np.eye(4), fixed, moving)]
+
+
+def framed(matrix: Matrix, fixed: Pyramid, moving: Pyramid) -> Matrix:
+    """Bring a transform between the scans' worlds into the frames of their pyramids."""
+    return np.asarray(_shift(-moving.centre) @ matrix @ _shift(fixed.centre))
+
+
+def unframed(matrix: Matrix, fixed: Pyramid, moving: Pyramid) -> Matrix:
+    """Bring a transform between the frames of the pyramids back into the scans' worlds."""
+    return np.asarray(_shift(moving.centre) @ matrix @ inverted(_shift(fixed.centre)))
+
+
+def _shift(by: Matrix) -> Matrix:
+    return about(np.eye(3), np.zeros(3), by)
 
 
 def _rotation(turn: tuple[float, ...]) -> Matrix:
@@ -135,11 +138,3 @@ def _rotation(turn: tuple[float, ...]) -> Matrix:
         one[a, a], one[a, b], one[b, a], one[b, b] = c, -s, s, c
         result = one @ result
     return result
-
-
-def _about(linear: Matrix, source: Matrix, target: Matrix) -> Matrix:
-    """Transform with a given linear part that takes ``source`` to ``target``."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = linear
-    matrix[:3, 3] = target - linear @ source
-    return matrix

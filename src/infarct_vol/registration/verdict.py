@@ -7,15 +7,20 @@ person's brain or a mirrored one fits visibly worse than one's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.registration.engine import Matrix, Refined, Sides, likenesses, moved, refine
+from infarct_vol.registration.engine import Refined, Sides, likenesses, refine
+from infarct_vol.registration.motion import Matrix, applied, inverted, moved
 from infarct_vol.registration.pyramid import Pyramid
 from infarct_vol.registration.quality import RegistrationQuality, Verdict
-from infarct_vol.registration.search import Start, apart_mm, find_mirrored, sides_at
+from infarct_vol.registration.remainder import correlation, local_shifts_mm
+from infarct_vol.registration.sampling import sample
+from infarct_vol.registration.search import MIDDLE_MM, Start, apart_mm, find_mirrored, sides_at
+from infarct_vol.registration.shading import flattened_sides
 from infarct_vol.settings import RegistrationSettings
 
 JUDGED_MM = 2.0
@@ -24,6 +29,9 @@ _SHARP_MM = 4.0
 _FAR_MM = (15.0, 30.0)
 _FAR_COUNT = 8
 _BLOCK_MM = 20.0
+_HALF = 0.5
+_RESTART_MM, _RESTART_DEGREES = 8.0, 6.0
+_RESTART_KNOTS, _RESTART_POINTS = 32, 4000
 # correct registrations reached at most 0.2 (far) and 0.94 (rival, at 4 mm) in simulated heads
 _FAR_FAIL = 0.7
 # below this the ratios of likenesses are noise
@@ -39,31 +47,28 @@ class _Finding(NamedTuple):
 def judge(
     fixed: Pyramid,
     moving: Pyramid,
-    matrix: Matrix,
+    fit: Refined,
     *,
-    starts: list[Start],
-    last: Refined,
+    starts: Sequence[Start],
     same_contrast: bool,
     settings: RegistrationSettings,
 ) -> RegistrationQuality:
-    """Judge a transform (points of fixed -> points of moving).
+    """Judge a transform (points of fixed -> points of moving, in the pyramids' frames).
 
     Parameters
     ----------
     fixed, moving
         Scans made ready by `prepare`.
-    matrix
-        (4, 4) transform to judge.
+    fit
+        Outcome of the finest level: the transform to judge.
     starts
         Alignments found at 4 mm, the best first.
-    last
-        Outcome of the finest level.
     same_contrast
         Both scans are known to be of one modality.
     settings
         Limits of the verdict.
     """
-    metrics = _measured(fixed, moving, matrix, starts=starts, last=last, settings=settings)
+    metrics = measured(fixed, moving, fit, starts=starts, settings=settings)
     found = [
         *_match_findings(metrics, same_contrast=same_contrast, settings=settings),
         *_fit_findings(metrics, settings=settings),
@@ -73,36 +78,41 @@ def judge(
     return RegistrationQuality(verdict, tuple(finding.reason for finding in found), metrics)
 
 
-def _measured(
+def measured(
     fixed: Pyramid,
     moving: Pyramid,
-    matrix: Matrix,
+    fit: Refined,
     *,
-    starts: list[Start],
-    last: Refined,
+    starts: Sequence[Start],
     settings: RegistrationSettings,
 ) -> dict[str, float]:
-    judged = JUDGED_MM if JUDGED_MM in fixed.levels else min(fixed.levels)
-    sides = sides_at(fixed, moving, level_mm=judged, knots=settings.knots, count=_POINTS)
-    forward, backward = likenesses(sides, matrix)
-    own = _nats(sides, matrix)
-    mirrored = find_mirrored(fixed, moving, matrix, settings=settings).matrix
-    mirrored = refine(sides, mirrored, tolerance_mm=0.05, max_steps=10).matrix
+    """Measure the evidence behind a verdict; units in the names, shares from 0 to 1."""
+    matrix = fit.matrices[0]
+    sides = _judged_sides(fixed, moving, matrix, settings=settings)
+    forward, backward = likenesses(sides, matrix[None])
+    own = float(_nats(sides, matrix[None])[0])
     # without any likeness of their own the scans' other ratios say nothing
     related = own >= _LEAST_NATS
-    mirrored_share = _nats(sides, mirrored) / max(own, _LEAST_NATS)
+    mirrored_share = _mirrored_nats(fixed, moving, matrix, settings=settings) / max(own, _LEAST_NATS)
     sharpness = _sharpness(sides, matrix, moving, own=own) if related else 0.0
+    shifts_mm = local_shifts_mm(sides, matrix)
     metrics = {
         "match": max(0.0, sharpness) * max(0.0, 1.0 - mirrored_share),
         "likeness_nats": own,
+        "correlation": correlation(sides, matrix),
         "sharpness": sharpness,
         "mirrored_share": mirrored_share,
         "far_share": _far(sides, matrix, moving) / own if related else 1.0,
         "rival_share": _rival(starts, fixed),
-        "coverage_fixed": forward.inside,
-        "coverage_moving": backward.inside,
-        "halves_mm": _halves_mm(fixed, moving, matrix, settings=settings),
-        "converged": last.converged,
+        "coverage_fixed": float(forward.inside[0]),
+        "coverage_moving": float(backward.inside[0]),
+        "overlap": _overlap(fixed, moving, matrix),
+        "restarts_mm": _restarts_mm(fixed, moving, starts[0]),
+        "start_mm": apart_mm(starts[0].matrix, matrix, fixed),
+        "halves_mm": _halves_mm(sides, matrix, fixed),
+        "nonrigid_mm": shifts_mm.typical,
+        "nonrigid_largest_mm": shifts_mm.largest,
+        "converged": fit.converged[0],
     }
     # plain numbers, so that the report can be written as JSON
     return {name: float(value) for name, value in metrics.items()}
@@ -183,15 +193,31 @@ def _below(value: float, *, warn: float, fail: float) -> Verdict | None:
     return "WARN" if value < warn else None
 
 
-def _nats(sides: Sides, matrix: Matrix) -> float:
-    forward, backward = likenesses(sides, matrix)
+def _judged_sides(
+    fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, settings: RegistrationSettings
+) -> Sides:
+    level_mm = JUDGED_MM if JUDGED_MM in fixed.levels else min(fixed.levels)
+    first, second = (pyramid.levels[level_mm].thinned(_POINTS) for pyramid in (fixed, moving))
+    return flattened_sides(first, second, matrix, knots=settings.knots)
+
+
+def _nats(sides: Sides, matrices: Matrix) -> NDArray[np.float64]:
+    forward, backward = likenesses(sides, matrices)
     return 0.5 * (forward.nats + backward.nats)
 
 
-def _offset(matrix: Matrix, head: Pyramid, motion: NDArray[np.float64]) -> Matrix:
-    """Move by a shift in mm and a rotation about the moving head's centre after a transform."""
-    shift, turn = motion[:3], motion[3:]
-    return moved(matrix, np.concatenate((shift - np.cross(turn, head.centre), turn)))
+def _mirrored_nats(
+    fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, settings: RegistrationSettings
+) -> float:
+    """Likeness of the best left-right mirrored fit."""
+    start = find_mirrored(fixed, moving, matrix).matrix
+    sides = _judged_sides(fixed, moving, start, settings=settings)
+    return float(_nats(sides, refine(sides, start[None], tolerance_mm=0.05, max_steps=8).matrices)[0])
+
+
+def _offsets(matrix: Matrix, motions: NDArray[np.float64]) -> Matrix:
+    """Make (C, 6) motions (shift in mm, rotation about the moving head's centre) after a transform."""
+    return np.array([moved(matrix, motion) for motion in motions])
 
 
 def _sharpness(sides: Sides, matrix: Matrix, head: Pyramid, *, own: float) -> float:
@@ -199,38 +225,51 @@ def _sharpness(sides: Sides, matrix: Matrix, head: Pyramid, *, own: float) -> fl
 
     One's own brain has a sharp peak of likeness, another's a blunt one, whatever contrast and noise.
     """
-    scale = np.array([_SHARP_MM] * 3 + [_SHARP_MM / head.radius_mm] * 3)
-    motions = [sign * row for row in np.diag(scale) for sign in (-1.0, 1.0)]
-    moved_away = [_nats(sides, _offset(matrix, head, motion)) for motion in motions]
-    return 1.0 - float(np.mean(moved_away)) / own
+    scale = np.diag([_SHARP_MM] * 3 + [_SHARP_MM / head.radius_mm] * 3)
+    return 1.0 - float(_nats(sides, _offsets(matrix, np.concatenate((scale, -scale)))).mean()) / own
 
 
 def _far(sides: Sides, matrix: Matrix, head: Pyramid) -> float:
     """Highest likeness after motions of 15 to 30 mm in seeded random directions."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(_FAR_COUNT):
-        direction = rng.normal(size=6)
-        direction[:3] *= rng.uniform(*_FAR_MM) / np.linalg.norm(direction[:3])
-        direction[3:] *= 10.0 / head.radius_mm / np.linalg.norm(direction[3:])
-        found.append(_nats(sides, _offset(matrix, head, direction)))
-    return max(found)
+    directions = np.random.default_rng(0).normal(size=(_FAR_COUNT, 6))
+    reach_mm = np.linspace(*_FAR_MM, _FAR_COUNT)[:, None]
+    directions[:, :3] *= reach_mm / np.linalg.norm(directions[:, :3], axis=1, keepdims=True)
+    turns = 10.0 / head.radius_mm
+    directions[:, 3:] *= turns / np.linalg.norm(directions[:, 3:], axis=1, keepdims=True)
+    return float(_nats(sides, _offsets(matrix, directions)).max())
 
 
-def _rival(starts: list[Start], fixed: Pyramid) -> float:
+def _rival(starts: Sequence[Start], fixed: Pyramid) -> float:
     """Score of the best other place the search ended at, as a share of the chosen one's."""
     best = starts[0]
     others = [s.score for s in starts[1:] if apart_mm(s.matrix, best.matrix, fixed) > _RIVAL_MM]
     return max(others, default=0.0) / max(best.score, 1e-9)
 
 
-def _halves_mm(fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, settings: RegistrationSettings) -> float:
-    """Error estimated from two fits to separate halves of the points: half their distance in mm."""
-    finest = min(fixed.levels)
-    sides = sides_at(fixed, moving, level_mm=finest, knots=settings.knots)
-    parity = [np.floor(side.level.points / _BLOCK_MM).astype(np.int64).sum(axis=1) % 2 == 0 for side in sides]
-    ends = [
-        refine(sides, matrix, tolerance_mm=0.01, max_steps=5, keep=(keep[0], keep[1])).matrix
-        for keep in (parity, [~half for half in parity])
-    ]
+def _overlap(fixed: Pyramid, moving: Pyramid, matrix: Matrix) -> float:
+    """Share of each scan's brain (or deep head) that falls on the other's, the smaller of the two."""
+    shares = []
+    for here, there, through in ((fixed, moving, matrix), (moving, fixed, inverted(matrix))):
+        region = there.region
+        index = applied((np.linalg.inv(region.affine) @ through)[None], here.levels[min(here.levels)].points)
+        shares.append(float((sample(region.values, index, gradient=False).values > _HALF).mean()))
+    return min(shares)
+
+
+def _restarts_mm(fixed: Pyramid, moving: Pyramid, start: Start) -> float:
+    """Largest distance from the 4 mm alignment at which fits started 8 mm and 6 degrees off end."""
+    sides = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=_RESTART_KNOTS, count=_RESTART_POINTS)
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
+    turns = np.roll(corners, 1, axis=0) * np.radians(_RESTART_DEGREES)
+    starts = _offsets(start.matrix, np.concatenate((corners * _RESTART_MM, turns), axis=1))
+    ends = refine(sides, np.concatenate((start.matrix[None], starts)), tolerance_mm=0.1, max_steps=20)
+    return max(apart_mm(end, ends.matrices[0], fixed) for end in ends.matrices[1:])
+
+
+def _halves_mm(sides: Sides, matrix: Matrix, fixed: Pyramid) -> float:
+    """Error estimated from two fits to separate halves of the brain: half their distance in mm."""
+    parity = [np.floor(side.level.points / _BLOCK_MM).astype(np.int64).sum(axis=0) % 2 == 0 for side in sides]
+    keep = tuple(np.concatenate((half, ~half)) for half in parity)
+    both = np.array([matrix, matrix])
+    ends = refine(sides, both, tolerance_mm=0.01, max_steps=6, keep=(keep[0], keep[1])).matrices
     return 0.5 * apart_mm(ends[0], ends[1], fixed)

@@ -1,0 +1,96 @@
+"""What coil shading does to the partner's values, removed before the two images are compared.
+
+Each scan's own shading is flattened by itself. What remains of it differs between visits, is slow, and
+pulls a fit by a tenth of a voxel; so once the scans are nearly aligned, the remaining slow factor between
+them is fitted too (differential bias correction, Lewis and Fox 2004).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infarct_vol.registration.engine import Side, Sides, read
+from infarct_vol.registration.motion import Matrix, applied, inverted
+from infarct_vol.registration.pyramid import Level
+from infarct_vol.registration.sampling import sample
+
+_DEGREE = 3
+_POINTS = 16384
+_KNOTS = 48
+_ROUNDS = 4
+_TUKEY = 4.685
+_SD_OVER_MEDIAN = 1.4826
+_HALF_HEAD_MM = 80.0
+_RIDGE = 1e-4
+_LARGEST_FACTOR = 2.0
+
+
+def flattened_sides(fixed: Level, moving: Level, matrix: Matrix, *, knots: int) -> Sides:
+    """Return both sides with the gain that makes their partner's values comparable.
+
+    Parameters
+    ----------
+    fixed, moving
+        One level of both scans.
+    matrix
+        (4, 4) points of fixed -> points of moving, within a few mm.
+    knots
+        Intensity knots of the sides.
+    """
+    return (
+        Side(fixed, knots, _gain(fixed, moving, matrix)),
+        Side(moving, knots, _gain(moving, fixed, inverted(matrix))),
+    )
+
+
+def _gain(level: Level, other: Level, matrix: Matrix) -> NDArray[np.float32] | None:
+    """(N,) factors for the values of ``other`` read at the points of ``level``."""
+    if other.shading is None:
+        return None
+    field = other.shading
+    index = applied((np.linalg.inv(field.affine) @ matrix)[None], level.points)
+    own = np.reciprocal(sample(field.values, index, gradient=False).values)
+    few = level.thinned(_POINTS)
+    chosen = own if few is level else own[_thinned(own.size)]
+    coefficients = _differential(Side(few, _KNOTS, chosen), other, matrix)
+    factor = 1 + _polynomial(level.points) @ coefficients
+    return np.asarray(own / np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
+
+
+def _thinned(total: int) -> NDArray[np.int64]:
+    return np.linspace(0, total - 1, _POINTS).astype(np.int64)
+
+
+def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float32]:
+    """Fit the slow factor between values read and values expected: 1 + polynomial of position."""
+    found = read(side, other, matrix[None], gradient=False)
+    knots = side.copied(1)
+    slow = _polynomial(side.level.points)
+    inside = found.inside.astype(np.float32)
+    weights, coefficients = inside, np.zeros(slow.shape[1], dtype=np.float32)
+    for _ in range(_ROUNDS):
+        values = found.values / (1 + slow @ coefficients)
+        expected = knots.expected(weights, values)
+        residual = values - expected
+        spread = _SD_OVER_MEDIAN * float(np.median(np.abs(residual[found.inside]))) if inside.any() else 1.0
+        ratio = residual / np.float32(_TUKEY * max(spread, 1e-6))
+        weights = np.square(np.clip(1 - np.square(ratio), 0, None)) * inside
+        columns = slow * expected[:, None]
+        weighted = columns * weights[:, None]
+        system = (weighted.T @ columns).astype(np.float64)
+        system[np.diag_indices_from(system)] *= 1 + _RIDGE
+        system += 1e-9 * max(float(np.trace(system)), 1e-9) * np.eye(len(system))
+        slope = (weighted.T @ (found.values - expected)).astype(np.float64)
+        coefficients = np.linalg.solve(system, slope).astype(np.float32)
+        coefficients *= float(np.isfinite(coefficients).all())
+    return coefficients
+
+
+def _polynomial(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 19) monomials of position up to the third degree, without the constant."""
+    powers = [(p := points / np.float32(_HALF_HEAD_MM)) * 0 + 1, p, p * p, p * p * p]
+    degrees = [d for d in product(range(_DEGREE + 1), repeat=3) if 0 < sum(d) <= _DEGREE]
+    return np.stack([powers[i][0] * powers[j][1] * powers[k][2] for i, j, k in degrees], axis=1)
