@@ -15,16 +15,16 @@ Motion = NDArray[np.float64]
 
 
 class Accelerator:
-    """Anderson acceleration (Walker and Ni 2011) of motions (shift in mm, rotation vector).
+    """Anderson acceleration (Walker and Ni 2011) of a vector of parameters.
 
     Parameters
     ----------
-    radius_mm
-        Makes rotations comparable to shifts.
+    scale
+        Makes the parameters comparable: mm of motion per unit of each.
     """
 
-    def __init__(self, radius_mm: float) -> None:
-        self._scale = np.array([1.0] * 3 + [radius_mm] * 3)
+    def __init__(self, scale: Motion) -> None:
+        self._scale = scale
         self._proposed: list[Motion] = []
         self._taken: list[Motion] = []
 

@@ -32,6 +32,8 @@ from infarct_vol.registration.sampling import Samples, sample
 _TUKEY = 4.685
 # standard deviation over mean absolute deviation of a normal distribution
 _SD_OVER_MAD = 1.2533
+# displaced tissue is what is sought here, and must not fall out
+_TUKEY_DISPLACED = 3 * _TUKEY
 _SPREAD_FLOOR = 0.25
 _PRIOR_POINTS = 20.0
 _LEAST_INSIDE = 200
@@ -132,11 +134,13 @@ def _normal_equations(
     return Normal(system[:, :6, :6], system[:, :6, 6], robust)
 
 
-def _judged(knots: Knots, values: Values, weights: Values) -> tuple[Values, Values, Values]:
+def _judged(
+    knots: Knots, values: Values, weights: Values, *, tukey: float = _TUKEY
+) -> tuple[Values, Values, Values]:
     """Return the residual of what was read, its Tukey weights and its spread, at every point."""
     residual = values - knots.expected(weights, values)
     spread = _spread(knots, weights, residual)
-    ratio = residual / (np.float32(_TUKEY) * spread)
+    ratio = residual / (np.float32(tukey) * spread)
     return residual, np.square(np.clip(1 - np.square(ratio), 0, None)), spread
 
 
@@ -158,7 +162,7 @@ def directed(side: Side, other: Level, matrix: Matrix, shifts: Values) -> Direct
     knots = side.copied(1)
     robust = found.inside.astype(np.float32)
     for _ in range(2):
-        residual, robust, spread = _judged(knots, values, robust)
+        residual, robust, spread = _judged(knots, values, robust, tukey=_TUKEY_DISPLACED)
         robust *= found.inside
     jacobian = to_index[:3, :3].T.astype(np.float32) @ slopes
     information = np.asarray(robust / np.square(spread), dtype=np.float32)
@@ -211,7 +215,7 @@ def refine(
         weights = [used.astype(np.float32) for used in keep]
     reach = _extent(sides[1].level.points)
     radius_mm = float(np.abs(reach).max())
-    accelerators = [Accelerator(radius_mm) for _ in range(count)]
+    accelerators = [Accelerator(np.array([1.0] * 3 + [radius_mm] * 3)) for _ in range(count)]
     converged = np.zeros(count, dtype=bool)
     for _ in range(max_steps):
         curvature, slope, weights = _both(sides, knots, matrices, weights, steady=keep is None)

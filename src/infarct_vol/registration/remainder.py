@@ -1,7 +1,7 @@
 """What a rigid transform leaves: how alike the images are, and where the brain is still displaced.
 
 Echo-planar images are stretched where the field is uneven, brains swell and shrink: no rigid transform
-mends that. The displacement that remains is measured block by block, to be reported and allowed for.
+mends that. The displacement that remains is measured as a smooth field, to be reported and allowed for.
 """
 
 from __future__ import annotations
@@ -11,69 +11,66 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.registration.engine import Sides, directed, read
+from infarct_vol.registration.acceleration import Accelerator
+from infarct_vol.registration.engine import Directed, Sides, directed, read
 from infarct_vol.registration.motion import Matrix
+from infarct_vol.registration.shading import polynomial
 
-_BLOCK_MM = 36.0
-_LEAST_POINTS = 100
-# a displacement along which a block shows no structure is not measured but taken as none
-_PRIOR_MM = 4.0
-_ROUNDS = 3
+# displacements are taken to be of this size where the images do not tell
+_PRIOR_MM = 3.0
+_ROUNDS = 6
+_SHARE = 0.1
+_HIGH = 0.95
 
 
-class LocalShifts(NamedTuple):
-    """Displacements in mm that remain after a rigid fit: root mean square over the blocks, and largest."""
+class Remainder(NamedTuple):
+    """Displacement in mm that remains over the brain after a rigid fit: root mean square, 95th percentile."""
 
     typical: float
-    largest: float
+    high: float
 
 
-def local_shifts_mm(sides: Sides, matrix: Matrix) -> LocalShifts:
-    """Measure the displacement that remains in blocks of 36 mm of the fixed brain.
+def remaining_displacement(sides: Sides, matrix: Matrix) -> Remainder:
+    """Fit what remains after a rigid transform by a displacement that is cubic in position.
 
-    Every block is shifted by itself, by Gauss-Newton steps on the same residual as the rigid fit.
+    Gauss-Newton steps on the residual of the rigid fit, fixed points only. The field is fitted twice,
+    with either half of the points: in the product of both fields the noise of either drops out.
     """
     fixed, moving = sides
-    blocks, counts = _blocks(fixed.level.points)
-    shifts = np.zeros((len(counts), 3))
+    points = fixed.level.points
+    basis = np.concatenate((np.ones((points.shape[1], 1), np.float32), polynomial(points)), axis=1)
+    half = np.arange(points.shape[1]) % 2 == 0
+    fields = [_fitted(sides, matrix, basis, used) for used in (half, ~half)]
+    squared = (fields[0] * fields[1]).sum(axis=0, dtype=np.float64)
+    typical, high = float(squared.mean()), float(np.quantile(squared, _HIGH))
+    return Remainder(max(typical, 0.0) ** 0.5, max(high, 0.0) ** 0.5)
+
+
+def _fitted(
+    sides: Sides, matrix: Matrix, basis: NDArray[np.float32], used: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the (3, N) displacement at all points, fitted to those used."""
+    terms = basis.shape[1]
+    field = np.zeros((3, terms))
+    accelerator = Accelerator(np.full(3 * terms, _SHARE))
     for _ in range(_ROUNDS):
-        system = directed(fixed, moving.level, matrix, shifts[blocks].T.astype(np.float32))
-        curvature, slope = _summed(system.jacobian, system.information, system.residual, blocks, len(counts))
-        # information is in units of the residual's variance: an unseen direction has the prior's
-        curvature += np.eye(3) / _PRIOR_MM**2
-        slope += shifts / _PRIOR_MM**2
-        shifts -= np.linalg.solve(curvature, slope[..., None])[..., 0]
-    found = np.linalg.norm(shifts[counts >= _LEAST_POINTS], axis=1)
-    if not found.size:
-        return LocalShifts(0.0, 0.0)
-    return LocalShifts(float(np.sqrt(np.mean(found**2))), float(found.max()))
+        shifts = np.asarray(field.astype(np.float32) @ basis.T)
+        system = directed(sides[0], sides[1].level, matrix, shifts)
+        curvature, slope = _normal(system, basis, used)
+        curvature += np.eye(3 * terms) / _PRIOR_MM**2
+        slope += field.ravel() / _PRIOR_MM**2
+        step = -np.linalg.solve(curvature, slope)
+        field += accelerator.improved(step).reshape(3, terms)
+    return np.asarray(field.astype(np.float32) @ basis.T)
 
 
-def _blocks(points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of the block of every point, and points per block."""
-    cell = np.floor(points / np.float32(_BLOCK_MM)).astype(np.int64)
-    cell -= cell.min(axis=1, keepdims=True)
-    extent = cell.max(axis=1) + 1
-    flat = np.ravel_multi_index(tuple(cell), tuple(extent))
-    _, block, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    return block.astype(np.int64), counts.astype(np.int64)
-
-
-def _summed(
-    jacobian: NDArray[np.float32],
-    information: NDArray[np.float32],
-    residual: NDArray[np.float32],
-    blocks: NDArray[np.int64],
-    count: int,
+def _normal(
+    system: Directed, basis: NDArray[np.float32], used: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the normal equations of every block: (B, 3, 3) and (B, 3)."""
-    curvature, slope = np.zeros((count, 3, 3)), np.zeros((count, 3))
-    for i in range(3):
-        weighted = jacobian[i] * information
-        slope[:, i] = np.bincount(blocks, weighted * residual, count)
-        for j in range(i + 1):
-            curvature[:, i, j] = curvature[:, j, i] = np.bincount(blocks, weighted * jacobian[j], count)
-    return curvature, slope
+    root = np.sqrt(system.information[used])
+    columns = np.concatenate([(root * row[used])[:, None] * basis[used] for row in system.jacobian], axis=1)
+    curvature = (columns.T @ columns).astype(np.float64)
+    return curvature, (columns.T @ (root * system.residual[used])).astype(np.float64)
 
 
 def correlation(sides: Sides, matrix: Matrix) -> float:

@@ -56,7 +56,7 @@ def _gain(level: Level, other: Level, matrix: Matrix) -> NDArray[np.float32] | N
     few = level.thinned(_POINTS)
     chosen = own if few is level else own[_thinned(own.size)]
     coefficients = _differential(Side(few, _KNOTS, chosen), other, matrix)
-    factor = 1 + _polynomial(level.points) @ coefficients
+    factor = 1 + polynomial(level.points) @ coefficients
     return np.asarray(own / np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
 
 
@@ -68,7 +68,7 @@ def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float3
     """Fit the slow factor between values read and values expected: 1 + polynomial of position."""
     found = read(side, other, matrix[None], gradient=False)
     knots = side.copied(1)
-    slow = _polynomial(side.level.points)
+    slow = polynomial(side.level.points)
     inside = found.inside.astype(np.float32)
     weights, coefficients = inside, np.zeros(slow.shape[1], dtype=np.float32)
     for _ in range(_ROUNDS):
@@ -89,7 +89,7 @@ def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float3
     return coefficients
 
 
-def _polynomial(points: NDArray[np.float32]) -> NDArray[np.float32]:
+def polynomial(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, 19) monomials of position up to the third degree, without the constant."""
     powers = [(p := points / np.float32(_HALF_HEAD_MM)) * 0 + 1, p, p * p, p * p * p]
     degrees = [d for d in product(range(_DEGREE + 1), repeat=3) if 0 < sum(d) <= _DEGREE]
