@@ -60,7 +60,7 @@ def _fitted(
         curvature += np.eye(3 * terms) / _PRIOR_MM**2
         slope += field.ravel() / _PRIOR_MM**2
         step = -np.linalg.solve(curvature, slope)
-        field += accelerator.improved(step).reshape(3, terms)
+        field += accelerator.improved(np.asarray(step, dtype=np.float64)).reshape(3, terms)
     return np.asarray(field.astype(np.float32) @ basis.T)
 
 
