@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MEMORY = 3
-_FAR_MM = 2.0
+# further out the motions are no converging series, and extrapolation leads astray
+_FAR_MM = 0.25
 # Gauss-Newton on noisy gradients falls short by about a third at every step
 _FIRST = 1.4
 _LARGEST_FACTOR = 6.0
