@@ -276,6 +276,12 @@ class FollowUpSettings(Section):
         description="mm; the follow-up infarct is looked for in the baseline lesion grown by this much; "
         "bright lesion beyond is reported apart as new",
     )
+    nonrigid_allowance_mm: float = Field(
+        5.0,
+        ge=0,
+        description="mm; the region grows by the displacement that the registrations left (95th percentile "
+        "over the brain: echo-planar distortion, swelling), up to this",
+    )
     mask_tolerance_mm: float = Field(
         2.0,
         ge=0,

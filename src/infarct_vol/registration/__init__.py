@@ -1,12 +1,13 @@
 """Rigid registration of two scans of one participant, its verdict, and resampling."""
 
-from infarct_vol.registration.quality import RegistrationQuality, Verdict
+from infarct_vol.registration.quality import NONRIGID, RegistrationQuality, Verdict
 from infarct_vol.registration.resample import Interpolation, coverage, resample, resample_mask
 from infarct_vol.registration.rigid import register
 from infarct_vol.registration.tfm import read_tfm, write_tfm
 from infarct_vol.registration.transform import RigidTransform
 
 __all__ = [
+    "NONRIGID",
     "Interpolation",
     "RegistrationQuality",
     "RigidTransform",

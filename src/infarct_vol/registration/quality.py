@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+# metric: displacement in mm that a rigid fit leaves, 95th percentile over the brain
+NONRIGID = "nonrigid_p95_mm"
+
 Verdict = Literal["PASS", "WARN", "FAIL"]
 
 

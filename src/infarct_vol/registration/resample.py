@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask, Scan
+from infarct_vol.registration.quality import NONRIGID
 from infarct_vol.registration.transform import RigidTransform
 
 Interpolation = Literal["linear", "nearest", "cubic"]
@@ -62,7 +63,8 @@ def resample_mask(mask: LesionMask, grid: Grid, transform: RigidTransform) -> Le
     in five, and it rounds off corners even where both grids are the same.
 
     Volumes for tables never come from a resampled mask; ``evidence`` carries ``source_volume_ml`` and
-    ``covered_volume_ml`` (before the half-covered rule) to compare with.
+    ``covered_volume_ml`` (before the half-covered rule) to compare with, and ``nonrigid_p95_mm``: how far
+    off the mask may lie because the transform is rigid.
 
     Parameters
     ----------
@@ -81,6 +83,8 @@ def resample_mask(mask: LesionMask, grid: Grid, transform: RigidTransform) -> Le
         "source_volume_ml": mask.volume_ml,
         "covered_volume_ml": float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml,
     }
+    if transform.quality is not None and NONRIGID in transform.quality.metrics:
+        evidence[NONRIGID] = transform.quality.metrics[NONRIGID]
     parts = {name: resample_mask(part, grid, transform) for name, part in mask.parts.items()}
     return replace(mask, data=data, grid=grid, evidence=evidence, parts=parts)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from infarct_vol.registration.engine import Refined, Sides, likenesses, refine
 from infarct_vol.registration.motion import Matrix, applied, inverted, moved
 from infarct_vol.registration.pyramid import Pyramid
-from infarct_vol.registration.quality import RegistrationQuality, Verdict
+from infarct_vol.registration.quality import NONRIGID, RegistrationQuality, Verdict
 from infarct_vol.registration.remainder import correlation, remaining_displacement
 from infarct_vol.registration.sampling import sample
 from infarct_vol.registration.search import MIDDLE_MM, Start, apart_mm, find_mirrored, sides_at
@@ -111,7 +111,7 @@ def measured(
         "start_mm": apart_mm(starts[0].matrix, matrix, fixed),
         "halves_mm": _halves_mm(sides, matrix, fixed),
         "nonrigid_mm": remains.typical,
-        "nonrigid_p95_mm": remains.high,
+        NONRIGID: remains.high,
         "converged": fit.converged[0],
     }
     # plain numbers, so that the report can be written as JSON

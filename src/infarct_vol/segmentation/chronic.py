@@ -9,7 +9,7 @@ from infarct_vol.brain import brain_mask
 from infarct_vol.errors import SegmentationError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
-from infarct_vol.registration import RigidTransform, coverage, register
+from infarct_vol.registration import NONRIGID, RigidTransform, coverage, register
 from infarct_vol.segmentation.canonical import Frame, canonical_frame
 from infarct_vol.segmentation.cavity import tissue_at_baseline
 from infarct_vol.segmentation.chronic_evidence import Evidence, gather_evidence
@@ -92,6 +92,7 @@ def segment_followup(
         msg = "the brain mask is empty; check the scan and the brain extraction"
         raise SegmentationError(msg, where=str(flair.identity))
     seen = _seen_share(baseline_mask, flair, transform)
+    settings = _widened(settings, baseline_mask, transform)
     frame = canonical_frame(flair.grid, brain.data)
     evidence = _evidence(flair, baseline_flair, baseline_mask, brain, transform, frame, settings)
     new = find_new_lesions(evidence, settings)
@@ -102,7 +103,10 @@ def segment_followup(
     if t1w is not None:
         infarct = _cavity_on_t1w(infarct, evidence, frame.take(t1w.data)[box])
     new_ml = int(np.count_nonzero(new)) * flair.grid.voxel_volume_ml
-    numbers = _numbers(evidence, infarct, settings, level=level) | {"baseline_lesion_seen_share": seen}
+    numbers = _numbers(evidence, infarct, settings, level=level) | {
+        "baseline_lesion_seen_share": seen,
+        "region_mm": settings.region_mm,
+    }
     parts = {"rim": infarct.rim, "cavity": infarct.cavity}
     native = {name: frame.put_back(_placed(part, new.shape, box)) for name, part in parts.items()}
     native["new_lesion"] = frame.put_back(new)
@@ -115,6 +119,16 @@ def segment_followup(
         evidence=numbers,
         parts={name: LesionMask(data, flair.grid, flair.identity, METHOD) for name, data in native.items()},
     )
+
+
+def _widened(
+    settings: FollowUpSettings, baseline_mask: LesionMask, transform: RigidTransform
+) -> FollowUpSettings:
+    """Widen the region by what the registrations behind it could not follow, being rigid."""
+    carried_mm = baseline_mask.evidence.get(NONRIGID, 0.0)
+    own_mm = transform.quality.metrics.get(NONRIGID, 0.0) if transform.quality is not None else 0.0
+    allowed_mm = min(carried_mm + own_mm, settings.nonrigid_allowance_mm)
+    return settings.model_copy(update={"region_mm": settings.region_mm + allowed_mm})
 
 
 def _placed(part: Mask, shape: tuple[int, ...], box: tuple[slice, slice, slice]) -> Mask:
