@@ -71,10 +71,10 @@ class RegistrationSettings(Section):
         4000, ge=1000, description="points compared per scan at 8 mm and above (own trials)"
     )
     points_fine: int = Field(
-        25000, ge=5000, description="points compared per scan at finer levels (own trials)"
+        15000, ge=5000, description="points compared per scan at finer levels (own trials)"
     )
     points_finest: int = Field(
-        120000, ge=5000, description="points compared per scan at the finest level (own trials)"
+        60000, ge=5000, description="points compared per scan at the finest level (own trials)"
     )
     start_angle_degrees: float = Field(
         30.0,
@@ -89,33 +89,57 @@ class RegistrationSettings(Section):
         0.20,
         ge=0,
         description="match (0 to 1: sharpness of the fit x its lead over the mirrored fit) of two scans of "
-        "one contrast below which a reader looks; one's own brain reached 0.22 and more, another's at most "
-        "0.13 (simulated heads)",
-    )
-    match_fail: float = Field(
-        0.13, ge=0, description="match of two scans of one contrast below which the registration is refused"
+        "one contrast below which a reader looks; a sound scan of one's own reached 0.26 and more, another "
+        "person's at most 0.14 (bench/registration_verdict.py, as all limits of this section)",
     )
     match_warn_cross: float = Field(
-        0.10,
+        0.17,
         ge=0,
-        description="match_warn for different or unknown contrasts; one's own brain reached 0.09 and more, "
-        "another's at most 0.07 (simulated heads)",
+        description="match_warn for different or unknown contrasts; another person's: at most 0.17",
     )
-    match_fail_cross: float = Field(0.065, ge=0, description="match_fail for different or unknown contrasts")
+    match_warn_clear: float = Field(
+        0.14,
+        ge=0,
+        description="match_warn for different or unknown contrasts that tell much of each other, at least "
+        "'likeness_clear_nats'",
+    )
+    likeness_clear_nats: float = Field(
+        0.62,
+        ge=0,
+        description="nats per point; another person's scan reached it only with a match up to 0.14",
+    )
+    match_fail: float = Field(
+        0.05,
+        ge=0,
+        description="match below which it is refused; right fits of badly moved scans reached down to 0.05",
+    )
+    correlation_alike: float = Field(
+        0.90,
+        gt=0,
+        le=1,
+        description="correlation of the intensities from which two scans are of one contrast, whatever they "
+        "are called; another person's reached at most 0.84",
+    )
+    correlation_warn: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="correlation of two scans said to be of one contrast below which a reader looks",
+    )
     mirrored_warn: float = Field(
-        0.80,
+        0.75,
         gt=0,
         description="likeness of the left-right mirrored fit as a share of the fit's own: above it a reader "
-        "looks, at 1 the registration is refused; one's own brain reached at most 0.71 (simulated heads)",
+        "looks, at 1 the registration is refused; a sound scan of one's own reached at most 0.66",
     )
     likeness_warn_nats: float = Field(
-        0.20,
+        0.30,
         ge=0,
-        description="nats per point; what one scan tells of the other, below which a reader looks; right "
-        "fits reached 0.29 and more (real FLAIR to T1), wrong ones of different contrasts 0.07 to 0.33",
+        description="nats per point; what one scan tells of the other, below which a reader looks; a sound "
+        "scan of one's own reached 0.38 and more",
     )
     likeness_fail_nats: float = Field(
-        0.12, ge=0, description="nats per point; likeness below which the registration is refused"
+        0.15, ge=0, description="nats per point; likeness below which the registration is refused"
     )
     coverage_warn: float = Field(
         0.70,
@@ -129,13 +153,28 @@ class RegistrationSettings(Section):
         le=1,
         description="share of one scan's brain inside the other scan below which it is refused",
     )
-    halves_warn_mm: float = Field(
-        0.5,
+    estimated_tre_warn_mm: float = Field(
+        0.4,
         gt=0,
-        description="mm; half the distance between fits to two halves of the brain, above: a reader looks",
+        description="mm; error over the brain, estimated from fits to two halves of it, above which a reader "
+        "looks; the true error was 1.0 times the estimate in the median and at most 4.4 times in 95 of 100",
     )
-    halves_fail_mm: float = Field(
-        2.0, gt=0, description="mm; half the distance between fits to two halves of the brain, above: refused"
+    estimated_tre_fail_mm: float = Field(
+        1.0, gt=0, description="mm; estimated error above which the registration is refused"
+    )
+    restarts_warn_mm: float = Field(
+        2.0,
+        gt=0,
+        description="mm; how far apart fits started 4 mm and 3 degrees off may end before a reader looks",
+    )
+    nonrigid_warn_mm: float = Field(
+        1.2,
+        gt=0,
+        description="mm; displacement that remains between scans of one contrast (root mean square over the "
+        "brain) above which a reader looks; one's own at most 0.7, another person's 1.7 and more",
+    )
+    nonrigid_fail_mm: float = Field(
+        2.2, gt=0, description="mm; remaining displacement between scans of one contrast: refused above"
     )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 
 # as many intensities place the knots as well as all of them
-_PLACED_BY = 16384
+_PLACED_BY = 4096
 
 
 class Knots:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import lazy_loader
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from infarct_vol.geometry import Grid
@@ -15,7 +15,9 @@ from infarct_vol.registration.quality import NONRIGID
 from infarct_vol.registration.transform import RigidTransform
 
 Interpolation = Literal["linear", "nearest", "cubic"]
-_INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "cubic": sitk.sitkBSpline3}
+# registering needs no SimpleITK, and loading it costs as much as registering
+sitk = lazy_loader.load("SimpleITK")
+_INTERPOLATORS = {"linear": "sitkLinear", "nearest": "sitkNearestNeighbor", "cubic": "sitkBSpline3"}
 
 
 def resample(
@@ -179,7 +181,7 @@ def _sample(
     engine = sitk.ResampleImageFilter()
     engine.SetSize([int(n) for n in shape])
     engine.SetTransform(mapping)
-    engine.SetInterpolator(_INTERPOLATORS[kind])
+    engine.SetInterpolator(getattr(sitk, _INTERPOLATORS[kind]))
     engine.SetDefaultPixelValue(float(fill))
     engine.SetOutputPixelType(sitk.sitkFloat32)
     result = sitk.GetArrayFromImage(engine.Execute(image))

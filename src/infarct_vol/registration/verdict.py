@@ -1,42 +1,22 @@
-"""Judge a registration without knowing the truth: PASS, WARN or FAIL, with reasons.
+"""Judge a registration by its evidence: PASS, WARN or FAIL, with reasons.
 
-A rigid fit always ends somewhere; these tests ask whether it ended at the right place, on the right
-person, the right way round. All use the 2 mm level inside the brain (or deep in the head), where another
-person's brain or a mirrored one fits visibly worse than one's own.
+The limits are calibrated on registrations with a known answer (bench/registration_verdict.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from infarct_vol.registration.engine import Refined, Sides, likenesses, refine
-from infarct_vol.registration.motion import Matrix, applied, inverted, moved
+from infarct_vol.registration.engine import Refined
+from infarct_vol.registration.evidence import measured
 from infarct_vol.registration.pyramid import Pyramid
-from infarct_vol.registration.quality import NONRIGID, RegistrationQuality, Verdict
-from infarct_vol.registration.remainder import correlation, remaining_displacement
-from infarct_vol.registration.sampling import sample
-from infarct_vol.registration.search import MIDDLE_MM, Start, apart_mm, find_mirrored, sides_at
-from infarct_vol.registration.shading import flattened_sides
+from infarct_vol.registration.quality import RegistrationQuality, Verdict
+from infarct_vol.registration.search import Start
 from infarct_vol.settings import RegistrationSettings
 
-JUDGED_MM = 2.0
-_POINTS = 12000
-_SHARP_MM = 4.0
-_FAR_MM = (15.0, 30.0)
-_FAR_COUNT = 8
-_BLOCK_MM = 20.0
-_HALF = 0.5
-_RESTART_MM, _RESTART_DEGREES = 4.0, 3.0
-_RESTART_KNOTS, _RESTART_POINTS = 32, 4000
-# correct registrations reached at most 0.2 (far) and 0.94 (rival, at 4 mm) in simulated heads
-_FAR_FAIL = 0.7
-# below this the ratios of likenesses are noise
-_LEAST_NATS = 0.05
-_RIVAL_MM, _RIVAL_WARN = 6.0, 0.97
+# right fits reached at most 0.38 (far) and 0.8 (rival, at 4 mm) in simulated heads
+_FAR_FAIL, _RIVAL_WARN = 0.7, 0.97
 
 
 class _Finding(NamedTuple):
@@ -71,6 +51,7 @@ def judge(
     metrics = measured(fixed, moving, fit, starts=starts, settings=settings)
     found = [
         *_match_findings(metrics, same_contrast=same_contrast, settings=settings),
+        *_contrast_findings(metrics, same_contrast=same_contrast, settings=settings),
         *_fit_findings(metrics, settings=settings),
     ]
     grades = {finding.grade for finding in found}
@@ -78,79 +59,41 @@ def judge(
     return RegistrationQuality(verdict, tuple(finding.reason for finding in found), metrics)
 
 
-def measured(
-    fixed: Pyramid,
-    moving: Pyramid,
-    fit: Refined,
-    *,
-    starts: Sequence[Start],
-    settings: RegistrationSettings,
-) -> dict[str, float]:
-    """Measure the evidence behind a verdict; units in the names, shares from 0 to 1."""
-    matrix = fit.matrices[0]
-    sides = _judged_sides(fixed, moving, matrix, settings=settings)
-    forward, backward = likenesses(sides, matrix[None])
-    own = float(_nats(sides, matrix[None])[0])
-    # without any likeness of their own the scans' other ratios say nothing
-    related = own >= _LEAST_NATS
-    mirrored_share = _mirrored_nats(fixed, moving, matrix, settings=settings) / max(own, _LEAST_NATS)
-    sharpness = _sharpness(sides, matrix, moving, own=own) if related else 0.0
-    remains = remaining_displacement(sides, matrix)
-    metrics = {
-        "match": max(0.0, sharpness) * max(0.0, 1.0 - mirrored_share),
-        "likeness_nats": own,
-        "correlation": correlation(sides, matrix),
-        "sharpness": sharpness,
-        "mirrored_share": mirrored_share,
-        "far_share": _far(sides, matrix, moving) / own if related else 1.0,
-        "rival_share": _rival(starts, fixed),
-        "coverage_fixed": float(forward.inside[0]),
-        "coverage_moving": float(backward.inside[0]),
-        "overlap": _overlap(fixed, moving, matrix),
-        "restarts_mm": _restarts_mm(fixed, moving, starts[0]),
-        "start_mm": apart_mm(starts[0].matrix, matrix, fixed),
-        "halves_mm": _halves_mm(sides, matrix, fixed),
-        "nonrigid_mm": remains.typical,
-        NONRIGID: remains.high,
-        "converged": fit.converged[0],
-    }
-    # plain numbers, so that the report can be written as JSON
-    return {name: float(value) for name, value in metrics.items()}
-
-
 def _match_findings(
-    metrics: dict[str, float], *, same_contrast: bool, settings: RegistrationSettings
+    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
 ) -> list[_Finding]:
     """Ask whether it is the same person, the right way round."""
-    share, match = metrics["mirrored_share"], metrics["match"]
+    share, nats, match = metrics["mirrored_share"], metrics["likeness_nats"], metrics["match"]
     if share >= 1.0:
         text = (
             f"the scans fit better left-right mirrored ({share:.2f} times the likeness): one of them is "
             "flipped, or they show different persons; check both headers against the scanner's export"
         )
         return [_Finding("FAIL", text)]
-    nats, least = metrics["likeness_nats"], settings.likeness_fail_nats
-    if nats < least:
+    if nats < settings.likeness_fail_nats:
         text = (
             f"the scans tell nearly nothing of each other where they were aligned ({nats:.2f} nats per "
-            f"point, at least {least:g} expected); check that both show this participant's head"
+            f"point, at least {settings.likeness_fail_nats:g} expected); check that both show this "
+            "participant's head"
         )
         return [_Finding("FAIL", text)]
-    warn, fail = settings.match_warn, settings.match_fail
-    if not same_contrast:
-        warn, fail = settings.match_warn_cross, settings.match_fail_cross
-    if match < fail:
+    if match < settings.match_fail:
         text = (
-            f"the scans do not match as one person's do (match {match:.3f}, at least {fail:g} expected): "
-            "another participant's scan, or the registration went astray; check the identity and the overlay"
+            f"the scans do not match as one person's do (match {match:.3f}, at least {settings.match_fail:g} "
+            "expected): another participant's scan, or the registration went astray; check the identity and "
+            "the overlay"
         )
         return [_Finding("FAIL", text)]
     found = []
     if nats < settings.likeness_warn_nats:
         text = f"the scans tell little of each other ({nats:.2f} nats per point); look at the overlay"
         found.append(_Finding("WARN", text))
+    warn = _match_warn(metrics, same_contrast=same_contrast, settings=settings)
     if match < warn:
-        text = f"the match is weak ({match:.3f}, {warn:g} or more expected); look at the overlay"
+        text = (
+            f"the match is weak ({match:.3f}, {warn:g} or more expected): moved, damaged or another "
+            "participant's scan; look at the overlay"
+        )
         found.append(_Finding("WARN", text))
     if share > settings.mirrored_warn:
         text = f"the mirrored scan fits nearly as well ({share:.2f} of the likeness); look at left and right"
@@ -158,7 +101,41 @@ def _match_findings(
     return found
 
 
-def _fit_findings(metrics: dict[str, float], *, settings: RegistrationSettings) -> list[_Finding]:
+def _match_warn(
+    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
+) -> float:
+    """Return the match that these contrasts must reach."""
+    if same_contrast or metrics["correlation"] >= settings.correlation_alike:
+        return settings.match_warn
+    clear = metrics["likeness_nats"] >= settings.likeness_clear_nats
+    return settings.match_warn_clear if clear else settings.match_warn_cross
+
+
+def _contrast_findings(
+    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
+) -> list[_Finding]:
+    """Ask of two scans of one contrast whether they look it, and whether the brain has kept its shape."""
+    found = []
+    alike = metrics["correlation"]
+    if same_contrast and alike < settings.correlation_warn:
+        text = (
+            f"two scans of one modality hardly look it (correlation {alike:.2f}, "
+            f"{settings.correlation_warn:g} or more expected); check the series and the identity"
+        )
+        found.append(_Finding("WARN", text))
+    moved_mm = metrics["nonrigid_mm"]
+    warn, fail = settings.nonrigid_warn_mm, settings.nonrigid_fail_mm
+    grade = _below(-moved_mm, warn=-warn, fail=-fail)
+    if grade and (same_contrast or alike >= settings.correlation_alike):
+        text = (
+            f"the brain is still displaced by {moved_mm:.1f} mm after the fit: another participant's scan, "
+            "strong motion or distortion; check the identity and the overlay"
+        )
+        found.append(_Finding(grade, text))
+    return found
+
+
+def _fit_findings(metrics: Mapping[str, float], *, settings: RegistrationSettings) -> list[_Finding]:
     """Ask whether the fit ended at one place, and on enough of the brain."""
     found = []
     for name in ("fixed", "moving"):
@@ -167,12 +144,10 @@ def _fit_findings(metrics: dict[str, float], *, settings: RegistrationSettings) 
         if grade:
             text = f"only {100 * inside:.0f} % of the {name} scan's brain lies inside the other scan"
             found.append(_Finding(grade, text))
-    halves = metrics["halves_mm"]
-    grade = _below(-halves, warn=-settings.halves_warn_mm, fail=-settings.halves_fail_mm)
+    error_mm = metrics["estimated_tre_mm"]
+    grade = _below(-error_mm, warn=-settings.estimated_tre_warn_mm, fail=-settings.estimated_tre_fail_mm)
     if grade:
-        text = (
-            f"two halves of the brain put the transform {halves:.2f} mm off their mean; look at the overlay"
-        )
+        text = f"two halves of the brain disagree: estimated error {error_mm:.2f} mm; look at the overlay"
         found.append(_Finding(grade, text))
     if metrics["far_share"] > _FAR_FAIL:
         text = "the scans are hardly more alike here than 15 to 30 mm away: the registration went astray"
@@ -181,6 +156,9 @@ def _fit_findings(metrics: dict[str, float], *, settings: RegistrationSettings) 
         text = (
             f"another alignment is nearly as good ({metrics['rival_share']:.2f} of the score); look at both"
         )
+        found.append(_Finding("WARN", text))
+    if metrics["restarts_mm"] > settings.restarts_warn_mm:
+        text = f"fits started nearby end up to {metrics['restarts_mm']:.1f} mm apart; look at the overlay"
         found.append(_Finding("WARN", text))
     if not metrics["converged"]:
         found.append(_Finding("WARN", "the last refinement did not settle; look at the overlay"))
@@ -191,85 +169,3 @@ def _below(value: float, *, warn: float, fail: float) -> Verdict | None:
     if value < fail:
         return "FAIL"
     return "WARN" if value < warn else None
-
-
-def _judged_sides(
-    fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, settings: RegistrationSettings
-) -> Sides:
-    level_mm = JUDGED_MM if JUDGED_MM in fixed.levels else min(fixed.levels)
-    first, second = (pyramid.levels[level_mm].thinned(_POINTS) for pyramid in (fixed, moving))
-    return flattened_sides(first, second, matrix, knots=settings.knots)
-
-
-def _nats(sides: Sides, matrices: Matrix) -> NDArray[np.float64]:
-    forward, backward = likenesses(sides, matrices)
-    return 0.5 * (forward.nats + backward.nats)
-
-
-def _mirrored_nats(
-    fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, settings: RegistrationSettings
-) -> float:
-    """Likeness of the best left-right mirrored fit."""
-    start = find_mirrored(fixed, moving, matrix).matrix
-    sides = _judged_sides(fixed, moving, start, settings=settings)
-    return float(_nats(sides, refine(sides, start[None], tolerance_mm=0.05, max_steps=8).matrices)[0])
-
-
-def _offsets(matrix: Matrix, motions: NDArray[np.float64]) -> Matrix:
-    """Make (C, 6) motions (shift in mm, rotation about the moving head's centre) after a transform."""
-    return np.array([moved(matrix, motion) for motion in motions])
-
-
-def _sharpness(sides: Sides, matrix: Matrix, head: Pyramid, *, own: float) -> float:
-    """Share of the likeness that is lost by moving 4 mm at the head's radius, mean over 12 motions.
-
-    One's own brain has a sharp peak of likeness, another's a blunt one, whatever contrast and noise.
-    """
-    scale = np.diag([_SHARP_MM] * 3 + [_SHARP_MM / head.radius_mm] * 3)
-    return 1.0 - float(_nats(sides, _offsets(matrix, np.concatenate((scale, -scale)))).mean()) / own
-
-
-def _far(sides: Sides, matrix: Matrix, head: Pyramid) -> float:
-    """Highest likeness after motions of 15 to 30 mm in seeded random directions."""
-    directions = np.random.default_rng(0).normal(size=(_FAR_COUNT, 6))
-    reach_mm = np.linspace(*_FAR_MM, _FAR_COUNT)[:, None]
-    directions[:, :3] *= reach_mm / np.linalg.norm(directions[:, :3], axis=1, keepdims=True)
-    turns = 10.0 / head.radius_mm
-    directions[:, 3:] *= turns / np.linalg.norm(directions[:, 3:], axis=1, keepdims=True)
-    return float(_nats(sides, _offsets(matrix, directions)).max())
-
-
-def _rival(starts: Sequence[Start], fixed: Pyramid) -> float:
-    """Score of the best other place the search ended at, as a share of the chosen one's."""
-    best = starts[0]
-    others = [s.score for s in starts[1:] if apart_mm(s.matrix, best.matrix, fixed) > _RIVAL_MM]
-    return max(others, default=0.0) / max(best.score, 1e-9)
-
-
-def _overlap(fixed: Pyramid, moving: Pyramid, matrix: Matrix) -> float:
-    """Share of each scan's brain (or deep head) that falls on the other's, the smaller of the two."""
-    shares = []
-    for here, there, through in ((fixed, moving, matrix), (moving, fixed, inverted(matrix))):
-        region = there.region
-        index = applied((np.linalg.inv(region.affine) @ through)[None], here.levels[min(here.levels)].points)
-        shares.append(float((sample(region.values, index, gradient=False).values > _HALF).mean()))
-    return min(shares)
-
-
-def _restarts_mm(fixed: Pyramid, moving: Pyramid, start: Start) -> float:
-    """Largest distance from the 4 mm alignment at which fits started 4 mm and 3 degrees off end."""
-    sides = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=_RESTART_KNOTS, count=_RESTART_POINTS)
-    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
-    turns = np.roll(corners, 1, axis=0) * np.radians(_RESTART_DEGREES)
-    starts = _offsets(start.matrix, np.concatenate((corners * _RESTART_MM, turns), axis=1))
-    ends = refine(sides, np.concatenate((start.matrix[None], starts)), tolerance_mm=0.1, max_steps=20)
-    return max(apart_mm(end, ends.matrices[0], fixed) for end in ends.matrices[1:])
-
-
-def _halves_mm(sides: Sides, matrix: Matrix, fixed: Pyramid) -> float:
-    """Error estimated from two fits to separate halves of the brain: half their distance in mm."""
-    parity = [np.floor(side.level.points / _BLOCK_MM).astype(np.int64).sum(axis=0) % 2 == 0 for side in sides]
-    keep = tuple(np.concatenate((half, ~half)) for half in parity)
-    both = np.array([matrix, matrix])
-    ends = refine(sides, both, tolerance_mm=0.01, max_steps=6, keep=(keep[0], keep[1])).matrices
-    return 0.5 * apart_mm(ends[0], ends[1], fixed)
