@@ -49,6 +49,13 @@ def judge(
         Limits of the verdict.
     """
     metrics = measured(fixed, moving, fit, starts=starts, settings=settings)
+    return verdict_on(metrics, same_contrast=same_contrast, settings=settings)
+
+
+def verdict_on(
+    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
+) -> RegistrationQuality:
+    """Judge the evidence that `measured` gives."""
     found = [
         *_match_findings(metrics, same_contrast=same_contrast, settings=settings),
         *_contrast_findings(metrics, same_contrast=same_contrast, settings=settings),
