@@ -45,7 +45,7 @@ def test_sound_evidence_passes_without_a_word() -> None:
         ({"mirrored_share": 0.8}, "WARN", "mirrored scan fits nearly as well (0.80"),
         ({"likeness_nats": 0.1}, "FAIL", "nearly nothing of each other where they were aligned (0.10 nats"),
         ({"likeness_nats": 0.25}, "WARN", "tell little of each other (0.25 nats"),
-        ({"match": 0.04}, "FAIL", "do not match as one person's do (match 0.040, at least 0.05 expected)"),
+        ({"match": 0.03}, "FAIL", "do not match as one person's do (match 0.030, at least 0.035 expected)"),
         ({"match": 0.19}, "WARN", "the match is weak (0.190, 0.2 or more expected)"),
         ({"correlation": 0.8}, "WARN", "hardly look it (correlation 0.80, 0.85 or more expected)"),
         ({"nonrigid_mm": 1.5}, "WARN", "still displaced by 1.5 mm after the fit"),

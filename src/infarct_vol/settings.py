@@ -109,9 +109,9 @@ class RegistrationSettings(Section):
         description="nats per point; another person's scan reached it only with a match up to 0.14",
     )
     match_fail: float = Field(
-        0.05,
+        0.035,
         ge=0,
-        description="match below which it is refused; right fits of badly moved scans reached down to 0.05",
+        description="match below which it is refused; right fits of badly moved scans reached down to 0.04",
     )
     correlation_alike: float = Field(
         0.90,

@@ -40,28 +40,39 @@ def remaining_displacement(sides: Sides, matrix: Matrix) -> Remainder:
     points = fixed.level.points
     basis = np.concatenate((np.ones((points.shape[1], 1), np.float32), polynomial(points)), axis=1)
     half = np.arange(points.shape[1]) % 2 == 0
-    fields = [_fitted(sides, matrix, basis, used) for used in (half, ~half)]
-    squared = (fields[0] * fields[1]).sum(axis=0, dtype=np.float64)
+    fits = [_fitted(sides, matrix, basis, used) for used in (half, ~half)]
+    # where the scans show nothing of each other, the field is a guess
+    seen = fits[0].seen & fits[1].seen
+    if not seen.any():
+        return Remainder(0.0, 0.0)
+    squared = (fits[0].field * fits[1].field).sum(axis=0, dtype=np.float64)[seen]
     typical, high = float(squared.mean()), float(np.quantile(squared, _HIGH))
     return Remainder(max(typical, 0.0) ** 0.5, max(high, 0.0) ** 0.5)
 
 
-def _fitted(
-    sides: Sides, matrix: Matrix, basis: NDArray[np.float32], used: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Return the (3, N) displacement at all points, fitted to those used."""
+class _Fit(NamedTuple):
+    """(3, N) displacement at all points, (N,) whether the scans agree enough there to tell."""
+
+    field: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+
+
+def _fitted(sides: Sides, matrix: Matrix, basis: NDArray[np.float32], used: NDArray[np.bool_]) -> _Fit:
+    """Fit the displacement to the points used."""
     terms = basis.shape[1]
     field = np.zeros((3, terms))
     accelerator = Accelerator(np.full(3 * terms, _SHARE))
+    shifts, seen = np.zeros((3, len(basis)), dtype=np.float32), np.ones(len(basis), dtype=bool)
     for _ in range(_ROUNDS):
-        shifts = np.asarray(field.astype(np.float32) @ basis.T)
         system = directed(sides[0], sides[1].level, matrix, shifts)
+        seen = system.information > 0
         curvature, slope = _normal(system, basis, used)
         curvature += np.eye(3 * terms) / _PRIOR_MM**2
         slope += field.ravel() / _PRIOR_MM**2
         step = -np.linalg.solve(curvature, slope)
         field += accelerator.improved(np.asarray(step, dtype=np.float64)).reshape(3, terms)
-    return np.asarray(field.astype(np.float32) @ basis.T)
+        shifts = np.asarray(field.astype(np.float32) @ basis.T)
+    return _Fit(shifts, seen)
 
 
 def _normal(
