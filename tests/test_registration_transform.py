@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from infarct_vol.errors import RegistrationError
-from infarct_vol.registration import RigidTransform, read_tfm, write_tfm
+from infarct_vol.registration import RegistrationQuality, RigidTransform, read_tfm, write_tfm
 
 POINTS = np.array([[0.0, 0, 0], [50, -30, 20], [-70, 80, -60]])
 
@@ -113,3 +113,13 @@ def test_files_that_are_no_rigid_transform_are_refused(tmp_path: Path, text: str
         read_tfm(path)
     with pytest.raises(RegistrationError, match="no readable transform"):
         read_tfm(tmp_path / "absent.tfm")
+
+
+def test_a_transform_that_failed_is_not_passed_on() -> None:
+    good = RigidTransform(np.eye(4), RegistrationQuality("WARN", ("look",)))
+    assert good.passed("a to b") is good
+    bad = RigidTransform(np.eye(4), RegistrationQuality("FAIL", ("the scans are mirrored",)))
+    with pytest.raises(
+        RegistrationError, match="sub-1: registration of a to b failed its gate: the scans are"
+    ):
+        bad.passed("a to b", where="sub-1")

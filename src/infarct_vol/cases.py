@@ -10,12 +10,12 @@ from pathlib import Path
 
 from infarct_vol.brain import brain_mask
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
-from infarct_vol.errors import GridMismatchError, RegistrationError, UsageError
+from infarct_vol.errors import GridMismatchError, UsageError
 from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
-from infarct_vol.registration import RigidTransform, register, resample, resample_mask
+from infarct_vol.registration import register, resample, resample_mask
 from infarct_vol.segmentation import segment_acute as _segment_local
 from infarct_vol.segmentation import segment_flair_alone
 from infarct_vol.segmentation import segment_followup as _segment_followup
@@ -123,16 +123,13 @@ def segment_followup(
     baseline = _scan(baseline_flair, "flair", protocol)
     baseline_brain = brain_mask(baseline, settings=protocol.brain)
     prior = _prior_on_flair(baseline_mask, baseline_dwi, baseline, baseline_brain, protocol)
-    transform = gated(
-        register(
-            baseline,
-            scan,
-            settings=protocol.registration,
-            fixed_brain=baseline_brain,
-            moving_brain=brain,
-            fixed_lesion=prior,
-        ),
-        what="baseline FLAIR to follow-up FLAIR",
+    transform = register(
+        baseline,
+        scan,
+        settings=protocol.registration,
+        fixed_brain=baseline_brain,
+        moving_brain=brain,
+        fixed_lesion=prior,
     )
     return _segment_followup(
         scan,
@@ -143,21 +140,6 @@ def segment_followup(
         t1w=None if t1w is None else _on_grid_of(scan, _scan(t1w, "t1w", protocol), brain, protocol),
         settings=protocol.followup,
     )
-
-
-def gated(transform: RigidTransform, *, what: str) -> RigidTransform:
-    """Return a transform that may be used.
-
-    Raises
-    ------
-    RegistrationError
-        If its verdict is FAIL.
-    """
-    if transform.quality is not None and transform.quality.verdict == "FAIL":
-        why = "; ".join(transform.quality.reasons)
-        msg = f"registration of {what} failed its gate: {why}; look at both scans"
-        raise RegistrationError(msg)
-    return transform
 
 
 def _diffusion(
@@ -222,10 +204,10 @@ def _prior_on_flair(
         msg = f"the baseline mask has {mask.grid.describe()}, the baseline DWI {drawn_on.grid.describe()}"
         raise GridMismatchError(msg)
     transform = register(baseline, drawn_on, settings=protocol.registration, fixed_brain=brain)
-    return resample_mask(mask, baseline.grid, gated(transform, what="baseline FLAIR to baseline DWI"))
+    return resample_mask(mask, baseline.grid, transform.passed("baseline FLAIR to baseline DWI"))
 
 
 def _on_grid_of(scan: Scan, other: Scan, brain: BrainMask, protocol: Protocol) -> Scan:
     """Return another image of the same visit on the grid of ``scan``."""
     transform = register(scan, other, settings=protocol.registration, fixed_brain=brain)
-    return resample(other, scan.grid, gated(transform, what="FLAIR to T1w"))
+    return resample(other, scan.grid, transform.passed("FLAIR to T1w"))

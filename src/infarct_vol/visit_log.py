@@ -148,10 +148,8 @@ class VisitLog:
                 angle_degrees=float(transform.angle_deg),
             )
         )
-        if verdict == "FAIL":
-            why = "; ".join(reasons)
-            msg = f"registration of {source} to {target} failed its gate: {why}; look at both scans"
-            raise RegistrationError(msg, where=f"{self.participant.participant_id} {self.session_id}")
+        where = f"{self.participant.participant_id} {self.session_id}"
+        transform.passed(f"{source} to {target}", where=where)
         if verdict == "WARN":
             self.flags.append(f"registration of {source} to {target} is doubtful: {'; '.join(reasons)}")
 

@@ -82,6 +82,27 @@ class RigidTransform:
         """Return the transform that applies ``self`` first and ``after`` second, without a quality."""
         return RigidTransform(orthonormal(after.matrix @ self.matrix))
 
+    def passed(self, what: str, *, where: str = "") -> RigidTransform:
+        """Return the transform if its verdict allows its use.
+
+        Parameters
+        ----------
+        what
+            What was registered to what, for the message.
+        where
+            Participant and visit, for the message.
+
+        Raises
+        ------
+        RegistrationError
+            If the verdict is FAIL: nothing may use the transform.
+        """
+        if self.quality is not None and self.quality.verdict == "FAIL":
+            why = "; ".join(self.quality.reasons)
+            msg = f"registration of {what} failed its gate: {why}; look at both scans"
+            raise RegistrationError(msg, where=where)
+        return self
+
     @property
     def angle_deg(self) -> float:
         """Angle of the rotation in degrees, 0 to 180."""

@@ -77,6 +77,8 @@ def segment_followup(
     ------
     GridMismatchError
         If a mask or the T1w scan does not lie on its scan's grid.
+    RegistrationError
+        If the verdict on the registration is FAIL.
     SegmentationError
         If there is no brain, or less than half of the baseline lesion is in the follow-up's field of view.
     """
@@ -88,6 +90,7 @@ def segment_followup(
         require_same_grid(flair, t1w, what="the follow-up FLAIR and the T1w scan")
     if transform is None:
         transform = register(baseline_flair, flair, moving_brain=brain, fixed_lesion=baseline_mask)
+    transform.passed("the baseline FLAIR to the follow-up", where=str(flair.identity))
     if not brain.data.any():
         msg = "the brain mask is empty; check the scan and the brain extraction"
         raise SegmentationError(msg, where=str(flair.identity))
