@@ -174,7 +174,10 @@ class RegistrationSettings(Section):
         "brain) above which a reader looks; one's own at most 0.7, another person's 1.7 and more",
     )
     nonrigid_fail_mm: float = Field(
-        2.2, gt=0, description="mm; remaining displacement between scans of one contrast: refused above"
+        2.2,
+        gt=0,
+        description="mm; remaining displacement between scans of one contrast whose match is weak: refused "
+        "above",
     )
 
 

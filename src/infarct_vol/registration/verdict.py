@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from infarct_vol.registration.engine import Refined
 from infarct_vol.registration.evidence import measured
 from infarct_vol.registration.pyramid import Pyramid
@@ -132,7 +134,9 @@ def _contrast_findings(
         found.append(_Finding("WARN", text))
     moved_mm = metrics["nonrigid_mm"]
     warn, fail = settings.nonrigid_warn_mm, settings.nonrigid_fail_mm
-    grade = _below(-moved_mm, warn=-warn, fail=-fail)
+    # a sharp fit is one's own, whatever blank slices do to the displacement
+    sharp = metrics["match"] >= settings.match_warn
+    grade = _below(-moved_mm, warn=-warn, fail=-np.inf if sharp else -fail)
     if grade and (same_contrast or alike >= settings.correlation_alike):
         text = (
             f"the brain is still displaced by {moved_mm:.1f} mm after the fit: another participant's scan, "
