@@ -59,10 +59,10 @@ def ours(task: Task) -> Registration:
     """Return the product's own call, with its verdict; the threads are the environment's."""
     import infarct_vol as iv
 
-    fixed, moving = iv.load_scan(task.fixed), iv.load_scan(task.moving)
+    fixed, moving, register = iv.load_scan(task.fixed), iv.load_scan(task.moving), iv.register
 
     def run() -> Answer:
-        transform = iv.register(fixed, moving)
+        transform = register(fixed, moving)
         verdict = transform.quality.verdict if transform.quality else "none"
         return Answer(np.asarray(transform.matrix), note=str(verdict))
 

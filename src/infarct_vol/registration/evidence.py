@@ -23,14 +23,14 @@ from infarct_vol.registration.shading import flattened_sides
 from infarct_vol.settings import RegistrationSettings
 
 _JUDGED_MM = 2.0
-_POINTS, _POINTS_FEW = 12000, 6000
+_POINTS, _POINTS_FEW = 8000, 4000
 _SHARP_MM = 4.0
 _FAR_MM = (15.0, 30.0)
 _FAR_COUNT = 8
 _BLOCK_MM = 20.0
 _HALF = 0.5
 _RESTART_MM, _RESTART_DEGREES = 4.0, 3.0
-_RESTART_KNOTS, _RESTART_POINTS = 32, 4000
+_RESTART_KNOTS, _RESTART_POINTS = 32, 2500
 # below this the ratios of likenesses are noise
 _LEAST_NATS = 0.05
 _RIVAL_MM = 6.0

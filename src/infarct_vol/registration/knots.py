@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 # as many intensities place the knots as well as all of them
 _PLACED_BY = 4096
@@ -64,12 +63,16 @@ class Knots:
 
     def solved(self, weights: NDArray[np.float32], totals: NDArray[np.float32]) -> NDArray[np.float64]:
         """Knot values of the weighted least-squares fit whose weighted targets sum to ``totals``."""
-        both = np.asarray(self._bands @ weights, dtype=np.float64).reshape(2, -1)
-        diagonal, off = both
-        bands = np.zeros_like(both)
+        both = np.asarray(self._bands @ weights, dtype=np.float64)
+        diagonal, off = both.reshape(2, self.copies, self.size)
         # a knot without points is tied to zero instead of making the system singular
-        bands[0, 1:], bands[1] = off[:-1], diagonal + 1e-6 * max(float(diagonal.mean()), 1e-12)
-        return np.asarray(solveh_banded(bands, totals.astype(np.float64), check_finite=False))
+        least = 1e-6 * max(float(diagonal.mean()), 1e-12)
+        system = np.zeros((self.copies, self.size, self.size))
+        knot = np.arange(self.size)
+        system[:, knot, knot] = diagonal + least
+        system[:, knot[1:], knot[:-1]] = system[:, knot[:-1], knot[1:]] = off[:, :-1]
+        targets = totals.astype(np.float64).reshape(self.copies, self.size, -1)
+        return np.asarray(np.linalg.solve(system, targets).reshape(totals.shape), dtype=np.float64)
 
     def expected(self, weights: NDArray[np.float32], targets: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weighted least-squares fit of (M,) targets by a function of intensity, at the points."""

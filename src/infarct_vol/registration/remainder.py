@@ -18,7 +18,7 @@ from infarct_vol.registration.shading import polynomial
 
 # displacements are taken to be of this size where the images do not tell
 _PRIOR_MM = 3.0
-_ROUNDS = 6
+_ROUNDS = 5
 _SHARE = 0.1
 _HIGH = 0.95
 
