@@ -29,11 +29,11 @@ from infarct_vol.registration.pyramid import Level
 from infarct_vol.registration.sampling import Samples, sample
 
 # Tukey's constant for 95 % efficiency under normal noise
-_TUKEY = 4.685
+TUKEY = 4.685
 # standard deviation over mean absolute deviation of a normal distribution
 _SD_OVER_MAD = 1.2533
 # displaced tissue is what is sought here, and must not fall out
-_TUKEY_DISPLACED = 3 * _TUKEY
+_TUKEY_DISPLACED = 3 * TUKEY
 _SPREAD_FLOOR = 0.25
 _PRIOR_POINTS = 20.0
 _LEAST_INSIDE = 200
@@ -135,13 +135,18 @@ def _normal_equations(
 
 
 def _judged(
-    knots: Knots, values: Values, weights: Values, *, tukey: float = _TUKEY
+    knots: Knots, values: Values, weights: Values, *, tukey: float = TUKEY
 ) -> tuple[Values, Values, Values]:
     """Return the residual of what was read, its Tukey weights and its spread, at every point."""
     residual = values - knots.expected(weights, values)
     spread = _spread(knots, weights, residual)
     ratio = residual / (np.float32(tukey) * spread)
-    return residual, np.square(np.clip(1 - np.square(ratio), 0, None)), spread
+    return residual, bisquare(ratio), spread
+
+
+def bisquare(ratio: Values) -> Values:
+    """Tukey's weight of a residual, given as its ratio to the size from which it counts nothing."""
+    return np.asarray(np.square(np.clip(1 - np.square(ratio), 0, None)), dtype=np.float32)
 
 
 class Directed(NamedTuple):
@@ -171,7 +176,7 @@ def directed(side: Side, other: Level, matrix: Matrix, shifts: Values) -> Direct
 
 def _jacobian(found: Samples, other: Level, points: Values, residual: Values) -> Values:
     """(M, 7): change of the value read for a motion of the place it is read at, and the residual."""
-    to_world = np.linalg.inv(other.affine)[:3, :3].T.astype(np.float32)
+    to_world = inverted(other.affine)[:3, :3].T.astype(np.float32)
     gx, gy, gz = to_world @ found.gradient
     x, y, z = points
     columns = (gx, gy, gz, y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, residual)

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.registration.engine import Refined, Sides, likenesses, refine
-from infarct_vol.registration.motion import Matrix, applied, inverted, moved
+from infarct_vol.registration.motion import Matrix, inverted, moved
 from infarct_vol.registration.pyramid import Pyramid
 from infarct_vol.registration.quality import NONRIGID
 from infarct_vol.registration.remainder import correlation, remaining_displacement
-from infarct_vol.registration.sampling import sample
 from infarct_vol.registration.search import MIDDLE_MM, Start, apart_mm, find_mirrored, sides_at
 from infarct_vol.registration.shading import flattened_sides
 from infarct_vol.settings import RegistrationSettings
@@ -48,7 +47,7 @@ def measured(
     matrix = fit.matrices[0]
     sides = _judged_sides(fixed, moving, matrix, count=_POINTS, settings=settings)
     forward, backward = likenesses(sides, matrix[None])
-    own = float(_nats(sides, matrix[None])[0])
+    own = float(0.5 * (forward.nats + backward.nats)[0])
     # without any likeness of their own the scans' other ratios say nothing
     related = own >= _LEAST_NATS
     mirrored_share = _mirrored_nats(fixed, moving, matrix, settings=settings) / max(own, _LEAST_NATS)
@@ -133,9 +132,8 @@ def _overlap(fixed: Pyramid, moving: Pyramid, matrix: Matrix) -> float:
     """Share of each scan's brain (or deep head) that falls on the other's, the smaller of the two."""
     shares = []
     for here, there, through in ((fixed, moving, matrix), (moving, fixed, inverted(matrix))):
-        region = there.region
-        index = applied((np.linalg.inv(region.affine) @ through)[None], here.levels[min(here.levels)].points)
-        shares.append(float((sample(region.values, index, gradient=False).values > _HALF).mean()))
+        points = here.levels[min(here.levels)].points
+        shares.append(float((there.region.at(points, through=through) > _HALF).mean()))
     return min(shares)
 
 

@@ -15,7 +15,7 @@ from scipy import ndimage as ndi
 from infarct_vol.errors import RegistrationError
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.registration.head import HEAD_LEVEL_MM, Head, find_head, inner_head
-from infarct_vol.registration.motion import applied, inverted
+from infarct_vol.registration.motion import Matrix, applied, inverted
 from infarct_vol.registration.sampling import sample
 from infarct_vol.settings import RegistrationSettings
 
@@ -36,6 +36,11 @@ class Field:
 
     values: NDArray[np.float32]
     affine: NDArray[np.float64]
+
+    def at(self, points: NDArray[np.float32], *, through: Matrix | None = None) -> NDArray[np.float32]:
+        """Read the field at (3, N) points, or at the places a (4, 4) transform takes them to."""
+        to_index = inverted(self.affine) if through is None else inverted(self.affine) @ through
+        return sample(self.values, applied(to_index[None], points), gradient=False).values
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,18 @@ class Level:
     intensities: NDArray[np.float32]
     shading: Field | None = None
 
-    def thinned(self, count: int) -> Level:
-        """Return the level with at most ``count`` of its points, evenly chosen."""
+    def evenly(self, count: int) -> NDArray[np.int64]:
+        """Return the numbers of at most ``count`` points, evenly chosen."""
         total = self.intensities.size
         if total <= count:
+            return np.arange(total, dtype=np.int64)
+        return np.linspace(0, total - 1, count).astype(np.int64)
+
+    def thinned(self, count: int) -> Level:
+        """Return the level with at most ``count`` of its points, evenly chosen."""
+        if self.intensities.size <= count:
             return self
-        keep = np.linspace(0, total - 1, count).astype(np.int64)
+        keep = self.evenly(count)
         return replace(self, points=self.points[:, keep], intensities=self.intensities[keep])
 
 
@@ -250,9 +261,8 @@ def _fine_level(
     points = (affine[:3, :3] @ index + affine[:3, 3:]).astype(np.float32)
     values, affine = _cropped(blocks.values, affine, index)
     values, affine = _thinner_slices(values, affine)
-    to_index, to_field = inverted(affine), inverted(shading.affine)
-    read = sample(values, applied(to_index[None], points), gradient=False).values
-    read /= sample(shading.values, applied(to_field[None], points), gradient=False).values
+    read = sample(values, applied(inverted(affine)[None], points), gradient=False).values
+    read /= shading.at(points)
     return Level(values, affine, points, read, shading)
 
 

@@ -12,16 +12,14 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.registration.engine import Side, Sides, read
-from infarct_vol.registration.motion import Matrix, applied, inverted
+from infarct_vol.registration.engine import TUKEY, Side, Sides, bisquare, read
+from infarct_vol.registration.motion import Matrix, inverted
 from infarct_vol.registration.pyramid import Level
-from infarct_vol.registration.sampling import sample
 
 _DEGREE = 3
 _POINTS = 16384
 _KNOTS = 48
 _ROUNDS = 4
-_TUKEY = 4.685
 _SD_OVER_MEDIAN = 1.4826
 _HALF_HEAD_MM = 80.0
 _RIDGE = 1e-4
@@ -50,18 +48,11 @@ def _gain(level: Level, other: Level, matrix: Matrix) -> NDArray[np.float32] | N
     """(N,) factors for the values of ``other`` read at the points of ``level``."""
     if other.shading is None:
         return None
-    field = other.shading
-    index = applied((np.linalg.inv(field.affine) @ matrix)[None], level.points)
-    own = np.reciprocal(sample(field.values, index, gradient=False).values)
-    few = level.thinned(_POINTS)
-    chosen = own if few is level else own[_thinned(own.size)]
-    coefficients = _differential(Side(few, _KNOTS, chosen), other, matrix)
+    own = np.reciprocal(other.shading.at(level.points, through=matrix))
+    few = Side(level.thinned(_POINTS), _KNOTS, own[level.evenly(_POINTS)])
+    coefficients = _differential(few, other, matrix)
     factor = 1 + polynomial(level.points) @ coefficients
     return np.asarray(own / np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
-
-
-def _thinned(total: int) -> NDArray[np.int64]:
-    return np.linspace(0, total - 1, _POINTS).astype(np.int64)
 
 
 def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float32]:
@@ -76,8 +67,8 @@ def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float3
         expected = knots.expected(weights, values)
         residual = values - expected
         spread = _SD_OVER_MEDIAN * float(np.median(np.abs(residual[found.inside]))) if inside.any() else 1.0
-        ratio = residual / np.float32(_TUKEY * max(spread, 1e-6))
-        weights = np.square(np.clip(1 - np.square(ratio), 0, None)) * inside
+        ratio = residual / np.float32(TUKEY * max(spread, 1e-6))
+        weights = bisquare(ratio) * inside
         columns = slow * expected[:, None]
         weighted = columns * weights[:, None]
         system = (weighted.T @ columns).astype(np.float64)

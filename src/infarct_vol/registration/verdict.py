@@ -58,9 +58,11 @@ def verdict_on(
     metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
 ) -> RegistrationQuality:
     """Judge the evidence that `measured` gives."""
+    # scans that look of one contrast are held to it, whatever they are called
+    alike = same_contrast or metrics["correlation"] >= settings.correlation_alike
     found = [
-        *_match_findings(metrics, same_contrast=same_contrast, settings=settings),
-        *_contrast_findings(metrics, same_contrast=same_contrast, settings=settings),
+        *_match_findings(metrics, alike=alike, settings=settings),
+        *_contrast_findings(metrics, same_contrast=same_contrast, alike=alike, settings=settings),
         *_fit_findings(metrics, settings=settings),
     ]
     grades = {finding.grade for finding in found}
@@ -69,7 +71,7 @@ def verdict_on(
 
 
 def _match_findings(
-    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
+    metrics: Mapping[str, float], *, alike: bool, settings: RegistrationSettings
 ) -> list[_Finding]:
     """Ask whether it is the same person, the right way round."""
     share, nats, match = metrics["mirrored_share"], metrics["likeness_nats"], metrics["match"]
@@ -97,7 +99,7 @@ def _match_findings(
     if nats < settings.likeness_warn_nats:
         text = f"the scans tell little of each other ({nats:.2f} nats per point); look at the overlay"
         found.append(_Finding("WARN", text))
-    warn = _match_warn(metrics, same_contrast=same_contrast, settings=settings)
+    warn = _match_warn(metrics, alike=alike, settings=settings)
     if match < warn:
         text = (
             f"the match is weak ({match:.3f}, {warn:g} or more expected): moved, damaged or another "
@@ -110,25 +112,23 @@ def _match_findings(
     return found
 
 
-def _match_warn(
-    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
-) -> float:
+def _match_warn(metrics: Mapping[str, float], *, alike: bool, settings: RegistrationSettings) -> float:
     """Return the match that these contrasts must reach."""
-    if same_contrast or metrics["correlation"] >= settings.correlation_alike:
+    if alike:
         return settings.match_warn
     clear = metrics["likeness_nats"] >= settings.likeness_clear_nats
     return settings.match_warn_clear if clear else settings.match_warn_cross
 
 
 def _contrast_findings(
-    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
+    metrics: Mapping[str, float], *, same_contrast: bool, alike: bool, settings: RegistrationSettings
 ) -> list[_Finding]:
     """Ask of two scans of one contrast whether they look it, and whether the brain has kept its shape."""
     found = []
-    alike = metrics["correlation"]
-    if same_contrast and alike < settings.correlation_warn:
+    correlation = metrics["correlation"]
+    if same_contrast and correlation < settings.correlation_warn:
         text = (
-            f"two scans of one modality hardly look it (correlation {alike:.2f}, "
+            f"two scans of one modality hardly look it (correlation {correlation:.2f}, "
             f"{settings.correlation_warn:g} or more expected); check the series and the identity"
         )
         found.append(_Finding("WARN", text))
@@ -137,7 +137,7 @@ def _contrast_findings(
     # a sharp fit is one's own, whatever blank slices do to the displacement
     sharp = metrics["match"] >= settings.match_warn
     grade = _below(-moved_mm, warn=-warn, fail=-np.inf if sharp else -fail)
-    if grade and (same_contrast or alike >= settings.correlation_alike):
+    if grade and alike:
         text = (
             f"the brain is still displaced by {moved_mm:.1f} mm after the fit: another participant's scan, "
             "strong motion or distortion; check the identity and the overlay"
