@@ -11,14 +11,13 @@ Example: python bench/registration.py pairs --repeats 2 --markdown table.md --cs
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from registration_engines import ENGINES
 from registration_runs import Run, Runner, installed_version
-from registration_table import LEGEND, Pair, Score, tables, write_csv
+from registration_table import LEGEND, Pair, Score, chosen_pairs, tables, write_csv
 
 
 def main() -> None:
@@ -66,19 +65,6 @@ def read_options() -> argparse.Namespace:
     if unknown := sorted(set(options.engines) - set(ENGINES)):
         parser.error(f"--engines: {', '.join(unknown)} is none of {', '.join(ENGINES)}")
     return options
-
-
-def chosen_pairs(root: Path, names: list[str] | None) -> dict[Path, str]:
-    """Return the folder and kind of the pairs that were asked for, all if none was named."""
-    manifest = root / "manifest.json"
-    if not manifest.exists():
-        message = f"{manifest} is absent: make the pairs with bench/registration_pairs.py {root}"
-        raise SystemExit(message)
-    kinds = {entry["id"]: entry["kind"] for entry in json.loads(manifest.read_text())}
-    if unknown := sorted(set(names or []) - set(kinds)):
-        message = f"{manifest} lists no pair {', '.join(unknown)}"
-        raise SystemExit(message)
-    return {root / name: kind for name, kind in kinds.items() if names is None or name in names}
 
 
 def warm_up(runner: Runner, engines: list[str], folders: list[Path]) -> None:

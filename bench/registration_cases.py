@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from registration_motion import Matrix, carried, middle_of, motion_about, rotation_about
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
 import infarct_vol as iv
 from infarct_vol.geometry import Grid
@@ -27,7 +27,6 @@ from infarct_vol.images import Identity, Modality, Scan
 from infarct_vol.nifti import load_mask, load_scan, load_series
 
 Contrast = Literal["flair", "b0", "trace"]
-Matrix = NDArray[np.float64]
 
 MODALITIES: dict[Contrast, Modality] = {"flair": "flair", "b0": "b0", "trace": "dwi"}
 CASE_KINDS = ("own", "own_far", "other", "flipped", "cropped", "blank", "motion", "wrong_modality")
@@ -233,7 +232,7 @@ def make(case: Case) -> Ready:
     moving = _scan(source.moving, source.contrast)
     if case.kind == "own_far":
         truth = _far_motion(case.rng, points.mean(axis=0))
-        return Ready(fixed, _carried(moving, truth @ np.linalg.inv(pair.truth)), points, truth)
+        return Ready(fixed, carried(moving, truth @ np.linalg.inv(pair.truth)), points, truth)
     changed = _CHANGES[case.kind](moving, case)
     hopeless = case.kind in ("other", "flipped") or case.variant == "noise"
     return Ready(fixed, changed, points, None if hopeless else pair.truth)
@@ -278,16 +277,9 @@ def _motion(
     rng: np.random.Generator, centre: NDArray[np.float64], *, turn_deg: float, shift_mm: float
 ) -> Matrix:
     """Turn about a centre around a random axis, then shift in a random direction."""
-    axis, direction = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_rotvec(np.radians(turn_deg) * axis).as_matrix()
-    matrix[:3, 3] = centre - matrix[:3, :3] @ centre + shift_mm * direction
-    return matrix
-
-
-def _carried(scan: Scan, motion: Matrix) -> Scan:
-    """Move a scan by its header alone."""
-    return replace(scan, grid=Grid(scan.grid.shape, motion @ scan.grid.affine))
+    axis, direction = rng.normal(size=(2, 3))
+    shift = shift_mm * (direction / np.linalg.norm(direction))
+    return motion_about(centre, rotation_about(axis, turn_deg), shift)
 
 
 def _as_is(scan: Scan, case: Case) -> Scan:
@@ -296,7 +288,7 @@ def _as_is(scan: Scan, case: Case) -> Scan:
 
 def _flipped(scan: Scan, case: Case) -> Scan:
     if case.variant == "header":
-        return _carried(scan, np.diag([-1.0, 1.0, 1.0, 1.0]))
+        return carried(scan, np.diag([-1.0, 1.0, 1.0, 1.0]))
     left_right = int(np.argmax(np.abs(scan.grid.affine[0, :3]) / scan.grid.spacing_mm))
     return scan.with_data(np.flip(scan.data, axis=left_right))
 
@@ -331,8 +323,9 @@ def _shaken(scan: Scan, case: Case) -> Scan:
 
 def _voxel_motion(scan: Scan, rng: np.random.Generator) -> Matrix:
     """Draw a motion of the head about the grid's centre, from voxel index to voxel index."""
-    centre = scan.grid.to_world((np.array(scan.grid.shape) - 1) / 2)
-    motion = _motion(rng, centre, turn_deg=rng.uniform(*MOTION_DEG), shift_mm=rng.uniform(*MOTION_MM))
+    motion = _motion(
+        rng, middle_of(scan.grid), turn_deg=rng.uniform(*MOTION_DEG), shift_mm=rng.uniform(*MOTION_MM)
+    )
     return np.asarray(np.linalg.inv(scan.grid.affine) @ motion @ scan.grid.affine)
 
 

@@ -27,6 +27,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from numpy.random import Generator
+from registration_motion import motion_about, rotation_about
 from registration_scanner import Floats, Grid, Mask, Scanner, save
 from scipy import ndimage as ndi
 from scipy.spatial.transform import Rotation
@@ -227,18 +228,12 @@ def mixed(tissue: Floats, share: Floats, value: float) -> Floats:
     return tissue * (1 - share) + value * share
 
 
-def voxel_indices(shape: tuple[int, ...]) -> Floats:
-    """Return the index along each axis of every voxel, (3, I, J, K) float32."""
-    axes = [np.arange(size, dtype=np.float32) for size in shape]
-    return np.stack(np.meshgrid(*axes, indexing="ij"))
-
-
 def warped(rng: Generator, template: Template, contrasts: Iterable[str]) -> tuple[Volumes, Mask]:
     """Return an anatomy of its own: the template with smooth displacements of up to 7 mm along each axis."""
     shape = template.brain.shape
     within = tuple(slice(size) for size in shape)
     coarse = tuple(int(np.ceil(size / 8)) + 1 for size in shape)
-    points = voxel_indices(shape)
+    points = np.indices(shape, dtype=np.float32)
     for axis in range(3):
         smooth = ndi.zoom(ndi.gaussian_filter(rng.normal(size=coarse), 4.0), 8, order=1)[within]
         points[axis] += (smooth / np.abs(smooth).max() * 7).astype(np.float32)
@@ -255,7 +250,8 @@ def draw_lesion(rng: Generator, brain: Mask) -> Lesion:
     radius_mm = (volume_ml * 1000 * 3 / 4 / np.pi) ** (1 / 3)
     ragged = ndi.gaussian_filter(rng.normal(size=brain.shape).astype(np.float32), 5)
     ragged /= ragged.std()
-    distance_mm = np.sqrt(((voxel_indices(brain.shape) - centre[:, None, None, None]) ** 2).sum(0))
+    voxels = np.indices(brain.shape, dtype=np.float32)
+    distance_mm = np.sqrt(((voxels - centre[:, None, None, None]) ** 2).sum(0))
     kept_radius_mm = radius_mm * rng.uniform(0.4, 0.75) ** (1 / 3)
 
     def within(limit_mm: float) -> Floats:
@@ -270,16 +266,7 @@ def draw_move(rng: Generator, centre: Floats, *, largest_angle_deg: float, large
     rotation = rotation_about(rng.normal(size=3), rng.uniform(0.15, 1) * largest_angle_deg)
     direction = rng.normal(size=3)
     shift = direction / np.linalg.norm(direction) * rng.uniform(0.2, 1) * largest_shift_mm
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation
-    matrix[:3, 3] = centre - rotation @ centre + shift
-    return matrix
-
-
-def rotation_about(axis: Floats, angle_deg: float) -> Floats:
-    """Return the 3x3 rotation about an axis of any length."""
-    matrix: Floats = Rotation.from_rotvec(np.deg2rad(angle_deg) * (axis / np.linalg.norm(axis))).as_matrix()
-    return matrix
+    return motion_about(centre, rotation, shift)
 
 
 def draw_scanner(rng: Generator, kind: str, template: Template, move: Floats) -> Scanner:

@@ -9,11 +9,11 @@ Example: python bench/registration_remainder.py PAIRS
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
-from registration_table import OTHER_NAMES, Pair
+from registration_motion import middle_of
+from registration_table import Pair, chosen_pairs
 from scipy import ndimage as ndi
 
 import infarct_vol as iv
@@ -31,17 +31,16 @@ def main() -> None:
     parser.add_argument("pairs", type=Path, help="folder made by registration_pairs.py")
     options = parser.parse_args()
     rows: dict[tuple[str, float], list[tuple[float, float, float, float]]] = {}
-    for entry in json.loads((options.pairs / "manifest.json").read_text()):
-        folder, kind = options.pairs / entry["id"], OTHER_NAMES.get(entry["kind"], entry["kind"])
+    for folder, kind in chosen_pairs(options.pairs).items():
         pair = Pair.read(folder, kind)
         fixed, moving = (iv.load_scan(folder / f"{name}.nii.gz") for name in ("fixed", "moving"))
         for bend_mm in BEND_MM:
             quality = iv.register(fixed, bent(moving, bend_mm)).quality
             measured = quality.metrics if quality else {}
             there = pair.points @ pair.truth[:3, :3].T + pair.truth[:3, 3]
-            true = bend(there - middle(moving), bend_mm)
+            true = bend(there - middle_of(moving.grid), bend_mm)
             found = (measured["nonrigid_mm"], measured["nonrigid_p95_mm"])
-            rows.setdefault((kind, bend_mm), []).append(
+            rows.setdefault((pair.kind, bend_mm), []).append(
                 (float(np.sqrt((true**2).mean())), float(np.quantile(true, HIGH)), *found)
             )
     print("| pairs | bent by, mm | true: rms, 95 % | measured: rms, 95 % (median of the pairs) |")
@@ -49,11 +48,6 @@ def main() -> None:
     for (kind, bend_mm), values in rows.items():
         a, b, c, d = np.median(np.array(values), axis=0)
         print(f"| {kind} ({len(values)}) | {bend_mm:g} | {a:.2f}, {b:.2f} | {c:.2f}, {d:.2f} |")
-
-
-def middle(scan: Scan) -> np.ndarray:
-    """Return the middle of the field of view, RAS+ mm."""
-    return np.asarray(scan.grid.to_world((np.array(scan.grid.shape) - 1) / 2))
 
 
 def bend(offset: np.ndarray, largest_mm: float) -> np.ndarray:
@@ -64,7 +58,7 @@ def bend(offset: np.ndarray, largest_mm: float) -> np.ndarray:
 def bent(scan: Scan, largest_mm: float) -> Scan:
     """Stretch a scan along its second axis."""
     index = np.indices(scan.grid.shape, dtype=np.float32)
-    places = scan.grid.to_world(np.moveaxis(index, 0, -1)) - middle(scan)
+    places = scan.grid.to_world(np.moveaxis(index, 0, -1)) - middle_of(scan.grid)
     index[1] += bend(places, largest_mm) / scan.grid.spacing_mm[1]
     return scan.with_data(ndi.map_coordinates(scan.data, index, order=1, mode="nearest"))
 

@@ -10,11 +10,11 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
+from registration_engines import FLIP_XY
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-FLIP_XY = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS to LPS, which SimpleITK uses, and back
 SIGNAL_TO_NOISE = 25
 SUBSLICES = 5  # a thick slice is the mean of so many thin ones
 

@@ -9,20 +9,18 @@ Example: python bench/registration_starts.py PAIRS [PAIRS ...] --starts 4
 from __future__ import annotations
 
 import argparse
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from registration_table import OTHER_NAMES, Pair
+from registration_motion import Matrix, carried, middle_of, motion_about, rotation_about
+from registration_table import Pair, chosen_pairs
 from scipy.spatial.transform import Rotation
 
 import infarct_vol as iv
 from infarct_vol.geometry import Grid
-from infarct_vol.images import Scan
 
 SUCCESS_MM = 1.0
 FAR_DEGREES = 30.0
@@ -67,33 +65,28 @@ def main() -> None:
 
 def registered(options: argparse.Namespace) -> Iterator[Outcome]:
     """Register every pair from every start."""
-    for folder in options.pairs:
-        for entry in json.loads((folder / "manifest.json").read_text()):
-            kind = OTHER_NAMES.get(entry["kind"], entry["kind"])
-            pair = Pair.read(folder / entry["id"], kind)
-            fixed, moving = (iv.load_scan(folder / entry["id"] / f"{n}.nii.gz") for n in ("fixed", "moving"))
+    for root in options.pairs:
+        for folder, kind in chosen_pairs(root).items():
+            pair = Pair.read(folder, kind)
+            fixed, moving = (iv.load_scan(folder / f"{name}.nii.gz") for name in ("fixed", "moving"))
+            name = f"{root.name}/{pair.name}"
             for number in range(options.starts):
-                rng = np.random.default_rng([number, zlib.crc32(f"{folder.name}/{entry['id']}".encode())])
+                rng = np.random.default_rng([number, zlib.crc32(name.encode())])
                 move = random_move(rng, moving.grid, options.largest_angle, options.largest_shift)
-                grid = Grid(moving.grid.shape, move @ moving.grid.affine)
-                found = iv.register(fixed, Scan(moving.data, grid, moving.identity))
+                found = iv.register(fixed, carried(moving, move))
                 truth = move @ pair.truth
                 angle = float(np.degrees(Rotation.from_matrix(truth[:3, :3]).magnitude()))
                 verdict = found.quality.verdict if found.quality else "none"
                 mean_mm = float(pair.distances(found.matrix, truth).mean())
-                yield Outcome(f"{folder.name}/{entry['id']} start {number}", kind, angle, mean_mm, verdict)
+                yield Outcome(f"{name} start {number}", pair.kind, angle, mean_mm, verdict)
 
 
-def random_move(
-    rng: np.random.Generator, grid: Grid, largest_angle: float, largest_shift: float
-) -> NDArray[np.float64]:
+def random_move(rng: np.random.Generator, grid: Grid, largest_angle: float, largest_shift: float) -> Matrix:
     """Return a rigid move about the middle of a grid."""
-    axis, direction = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
-    move = np.eye(4)
-    move[:3, :3] = Rotation.from_rotvec(np.radians(rng.uniform(0, largest_angle)) * axis).as_matrix()
-    middle = grid.to_world((np.array(grid.shape) - 1) / 2)
-    move[:3, 3] = middle - move[:3, :3] @ middle + direction * rng.uniform(0, largest_shift)
-    return move
+    axis, direction = rng.normal(size=(2, 3))
+    rotation = rotation_about(axis, rng.uniform(0, largest_angle))
+    shift = direction / np.linalg.norm(direction) * rng.uniform(0, largest_shift)
+    return motion_about(middle_of(grid), rotation, shift)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,19 @@ class Pair:
         change = a - b
         moved: NDArray[np.float64] = np.linalg.norm(self.points @ change[:3, :3].T + change[:3, 3], axis=1)
         return moved
+
+
+def chosen_pairs(root: Path, names: list[str] | None = None) -> dict[Path, str]:
+    """Return the folder and kind of the pairs that were asked for, all if none was named."""
+    manifest = root / "manifest.json"
+    if not manifest.exists():
+        message = f"{manifest} is absent: make the pairs with bench/registration_pairs.py {root}"
+        raise SystemExit(message)
+    kinds = {entry["id"]: entry["kind"] for entry in json.loads(manifest.read_text())}
+    if unknown := sorted(set(names or []) - set(kinds)):
+        message = f"{manifest} lists no pair {', '.join(unknown)}"
+        raise SystemExit(message)
+    return {root / name: kind for name, kind in kinds.items() if names is None or name in names}
 
 
 @dataclass(frozen=True)

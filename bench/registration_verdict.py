@@ -28,21 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import registration_cases
 from registration_cases import CASE_KINDS, Case, Ready, find_pairs, is_sound, make, plan_cases
 from registration_report import METRIC, explain, read, report
+from registration_runs import THREAD_VARIABLES
 
 import infarct_vol as iv
 import infarct_vol.registration
+from infarct_vol.registration import RigidTransform
 from infarct_vol.settings import RegistrationSettings
 
 LIMIT_MISSED = 3
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-)
 _QUICK_STREAM = 1
 Row = dict[str, object]
 
@@ -97,7 +92,7 @@ def judge(cases: list[Case], ledger: Ledger, *, jobs: int) -> None:
     """Register the cases that have no row yet, in order."""
     left = [case for case in cases if case.name not in ledger.done]
     print(f"{len(cases)} cases, {len(cases) - len(left)} of them done before", file=sys.stderr)
-    for name in _THREADS:
+    for name in THREAD_VARIABLES:
         os.environ[name] = "1"
     # a run that is ended must take its workers with it
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -152,18 +147,17 @@ def judged(case: Case) -> Row:
         row.update(verdict="CRASH", reasons=f"{type(error).__name__}: {error}")
         return row
     row["cpu_seconds"] = round(time.process_time() - start, 2)
-    row.update(_errors(found.matrix, ready))
+    row.update(_errors(found, ready))
     if found.quality is not None:
         row.update(verdict=found.quality.verdict, reasons=" | ".join(found.quality.reasons))
         row.update({METRIC + name: float(value) for name, value in found.quality.metrics.items()})
     return row
 
 
-def _errors(matrix: registration_cases.Matrix, ready: Ready) -> Row:
+def _errors(found: RigidTransform, ready: Ready) -> Row:
     if ready.truth is None:
         return {}
-    difference = matrix - ready.truth
-    error = np.linalg.norm(ready.points @ difference[:3, :3].T + difference[:3, 3], axis=1)
+    error = found.distance_mm(RigidTransform(ready.truth), ready.points)
     return {"true_error_mm": round(float(error.mean()), 4), "true_error_max_mm": round(float(error.max()), 4)}
 
 
@@ -171,7 +165,8 @@ def engine_version() -> str:
     """Return a short hash of the engine's code, its settings and the making of the cases."""
     digest = hashlib.sha256(RegistrationSettings().model_dump_json().encode())
     folder = Path(infarct_vol.registration.__file__).parent
-    for path in [*sorted(folder.glob("*.py")), Path(registration_cases.__file__)]:
+    making = [Path(__file__).with_name(f"registration_{name}.py") for name in ("cases", "motion")]
+    for path in [*sorted(folder.glob("*.py")), *making]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
