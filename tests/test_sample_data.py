@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from infarct_vol.sample import sample_trial, sample_truth
@@ -13,7 +17,14 @@ from infarct_vol.simulation.trial import simulate_participant
 
 SEED = 20
 """As stated in ``sample_data/README.md``."""
+VOXELS_FROM = 352
+"""Byte of an unpacked NIfTI file at which its voxels begin."""
 README = Path(__file__).parents[1] / "sample_data" / "README.md"
+
+
+def stored(path: Path) -> Any:
+    """Return the voxels as they are in the file, unscaled."""
+    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj.get_unscaled(), dtype=np.int64)
 
 
 def truth() -> list[dict[str, str]]:
@@ -56,4 +67,13 @@ def test_the_sample_is_what_the_generator_makes_of_its_seed(tmp_path: Path) -> N
     made = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert any(path.name.endswith("FLAIR.nii.gz") for path in made)
     for path in made:
-        assert path.read_bytes() == (sample_trial() / path.relative_to(tmp_path)).read_bytes(), path.name
+        kept = sample_trial() / path.relative_to(tmp_path)
+        if path.name.endswith(".nii.gz"):
+            # processors round the last bit of a function each in its own way: one stored step, rarely
+            new, old = (gzip.decompress(file.read_bytes()) for file in (path, kept))
+            assert new[:VOXELS_FROM] == old[:VOXELS_FROM], path.name
+            steps = np.abs(stored(path) - stored(kept))
+            assert steps.max() <= 1, path.name
+            assert np.count_nonzero(steps) <= 1e-4 * steps.size, path.name
+        else:
+            assert path.read_bytes() == kept.read_bytes(), path.name
