@@ -138,10 +138,19 @@ def test_same_contrast_under_a_twentieth_of_a_millimetre(baseline: Scan, follow_
 def test_exchanging_the_scans_inverts_the_answer_and_repeats_to_the_bit(
     baseline: Scan, follow_up: Scan
 ) -> None:
-    forward = register(baseline, follow_up, settings=FAST)
-    backward = register(follow_up, baseline, settings=FAST)
-    assert error_mm(forward, backward.inverse(), HEAD) < 0.01
-    assert (register(baseline, follow_up, settings=FAST).matrix == forward.matrix).all()
+    slab = Scan(follow_up.data[..., 6:], follow_up.grid.crop((slice(None), slice(None), slice(6, None))))
+    for other in (follow_up, slab, HEAD.scan(thick(), "b0", MOVE, seed=2)):
+        forward = register(baseline, other, settings=FAST)
+        backward = register(other, baseline, settings=FAST)
+        assert error_mm(forward, backward.inverse(), HEAD) < 1e-9
+        assert forward.quality is not None
+        assert backward.quality is not None
+        assert forward.quality.verdict == backward.quality.verdict
+        there, back = forward.quality.metrics, backward.quality.metrics
+        assert there["coverage_fixed"] == back["coverage_moving"]
+        assert there["coverage_moving"] == back["coverage_fixed"]
+        assert there["match"] == back["match"]
+    assert (register(baseline, other, settings=FAST).matrix == forward.matrix).all()
 
 
 def test_across_contrasts_under_a_fifth_of_a_millimetre(baseline: Scan) -> None:

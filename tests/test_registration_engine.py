@@ -82,25 +82,33 @@ def test_samples_outside_take_the_nearest_value_and_say_so() -> None:
 def test_expected_intensity_is_the_least_squares_fit_of_the_hat_functions() -> None:
     rng = np.random.default_rng(2)
     intensities = rng.uniform(0, 1, 300).astype(np.float32)
-    knots = Knots(intensities, knots=8, copies=2)
-    weights = rng.uniform(0.1, 1, 600).astype(np.float32)
-    targets = rng.normal(size=600).astype(np.float32)
+    knots = Knots(intensities, knots=8)
+    weights = rng.uniform(0.1, 1, (2, 300)).astype(np.float32)
+    targets = rng.normal(size=(2, 300)).astype(np.float32)
     found = knots.expected(weights, targets)
-    hats = np.stack([knots.at_points(row) for row in np.eye(2 * knots.size)], axis=1)
-    root = np.sqrt(weights)[:, None]
-    solution, *_ = np.linalg.lstsq(hats * root, targets * root[:, 0], rcond=None)
-    assert np.allclose(found, hats @ solution, atol=1e-4)
+    hats = knots.at_points(np.eye(knots.size)).T
     assert np.allclose(hats.sum(axis=1), 1)
+    for row in range(2):
+        root = np.sqrt(weights[row])[:, None]
+        solution, *_ = np.linalg.lstsq(hats * root, targets[row] * root[:, 0], rcond=None)
+        assert np.allclose(found[row], hats @ solution, atol=1e-4)
 
 
-def test_one_copy_does_not_see_the_other() -> None:
+def test_totals_at_knots_lose_nothing_and_follow_the_shares() -> None:
+    knots = Knots(np.array([0.0, 0.5, 1.0, 1.25, 2.0], dtype=np.float32), knots=3)
+    # knots at 0, 1 and 2: a point half-way between two gives each half of what it carries
+    found = knots.totals(np.array([[1.0, 1.0, 1.0, 1.0, 1.0], [0.0, 8.0, 0.0, 4.0, 0.0]], dtype=np.float32))
+    assert found.tolist() == [[1.5, 2.25, 1.25], [4.0, 7.0, 1.0]]
+
+
+def test_one_transform_does_not_see_the_other() -> None:
     intensities = np.linspace(0, 1, 100, dtype=np.float32)
-    single, double = (Knots(intensities, knots=6, copies=n) for n in (1, 2))
-    first = np.sin(7 * intensities)
-    both = double.expected(np.ones(200, np.float32), np.concatenate((first, 9 * first)))
-    alone = single.expected(np.ones(100, np.float32), first)
-    assert np.allclose(both[:100], alone, atol=1e-5)
-    assert np.allclose(both[100:], 9 * alone, atol=1e-4)
+    knots = Knots(intensities, knots=6)
+    first = np.sin(7 * intensities)[None]
+    both = knots.expected(np.ones((2, 100), np.float32), np.concatenate((first, 9 * first)))
+    alone = knots.expected(np.ones((1, 100), np.float32), first)
+    assert np.array_equal(both[:1], alone)
+    assert np.allclose(both[1:], 9 * alone, atol=1e-4)
 
 
 def test_a_motion_seen_from_the_other_frame_is_the_same_motion() -> None:
@@ -123,7 +131,7 @@ def test_acceleration_solves_a_linear_series_in_a_few_steps() -> None:
 
 
 def test_many_transforms_are_refined_as_each_would_be_alone(pyramid: Pyramid) -> None:
-    side = Side(pyramid.levels[4.0].thinned(1500), knots=16)
+    side = Side(pyramid.levels[4.0].thinned(1500), knot_count=16)
     offsets = np.array([[3.0, 0, 0, 0, 0, 0.05], [0, -2.0, 1.0, 0.03, 0, 0]])
     starts = np.array([moved(np.eye(4), offset) for offset in offsets])
     together = refine((side, side), starts, tolerance_mm=0.01, max_steps=30)
@@ -135,7 +143,7 @@ def test_many_transforms_are_refined_as_each_would_be_alone(pyramid: Pyramid) ->
 
 
 def test_likeness_is_highest_where_the_images_agree(pyramid: Pyramid) -> None:
-    side = Side(pyramid.levels[4.0], knots=16)
+    side = Side(pyramid.levels[4.0], knot_count=16)
     shifts = [moved(np.eye(4), np.array([mm, 0, 0, 0, 0, 0])) for mm in (0.0, 2.0, 4.0, 400.0)]
     found = likeness(side, side.level, np.array(shifts))
     assert found.nats[0] > found.nats[1] > found.nats[2] > found.nats[3] == 0
@@ -151,7 +159,7 @@ def test_slow_shading_between_visits_does_not_pull_the_fit(ball: Scan) -> None:
     errors = []
     for sides in (
         flattened_sides(*levels, start, knots=48),
-        tuple(Side(level, knots=48) for level in levels),
+        tuple(Side(level, knot_count=48) for level in levels),
     ):
         end = refine((sides[0], sides[1]), start[None], tolerance_mm=0.001, max_steps=30).matrices[0]
         errors.append(np.abs(end - start)[:3].max())

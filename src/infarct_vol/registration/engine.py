@@ -14,8 +14,8 @@ pyramids, mm from each head's centre.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from infarct_vol.registration.acceleration import Accelerator
 from infarct_vol.registration.knots import Knots
-from infarct_vol.registration.motion import Matrix, adjoint, applied, inverted, moved
+from infarct_vol.registration.motion import Matrix, adjoint, applied, crossing, inverted, moved
 from infarct_vol.registration.pyramid import Level
 from infarct_vol.registration.sampling import Samples, sample
 
@@ -50,26 +50,27 @@ class Side:
     ----------
     level
         The image and its points.
-    knots
-        Intensity knots.
+    knot_count
+        Intensity knots wanted.
     gain
         (N,) factor for the partner's values read at this side's points; 1 where ``None``.
     """
 
     level: Level
-    knots: int
+    knot_count: int
     gain: Values | None = None
 
-    def copied(self, copies: int) -> Knots:
-        """Knots for ``copies`` transforms."""
-        return Knots(self.level.intensities, knots=self.knots, copies=copies)
+    @cached_property
+    def knots(self) -> Knots:
+        """Functions of this side's intensities."""
+        return Knots(self.level.intensities, knots=self.knot_count)
 
 
 Sides = tuple[Side, Side]
 
 
 class Normal(NamedTuple):
-    """Normal equations of one direction: (C, 6, 6), (C, 6), and (C * N,) weights to carry over."""
+    """Normal equations of one direction: (C, 6, 6), (C, 6), and (C, N) weights to carry over."""
 
     curvature: Matrix
     slope: Matrix
@@ -84,37 +85,36 @@ class Refined(NamedTuple):
 
 
 def read(side: Side, other: Level, matrices: Matrix, *, gradient: bool) -> Samples:
-    """Read ``other`` at ``matrices @ points``; (C * N,) samples, transform after transform."""
+    """Read ``other`` at ``matrices @ points``; (C, N) values and inside, (3, C, N) gradient."""
     to_index = inverted(other.affine) @ matrices
     found = sample(other.values, applied(to_index, side.level.points), gradient=gradient)
+    shape = len(matrices), side.level.intensities.size
+    values, slopes = found.values.reshape(shape), found.gradient.reshape(3, *shape) if gradient else None
     if side.gain is not None:
-        gain = side.gain if len(matrices) == 1 else np.tile(side.gain, len(matrices))
-        found.values[:] *= gain
-        if gradient:
-            found.gradient[:] *= gain
-    return found
+        values *= side.gain
+        if slopes is not None:
+            slopes *= side.gain
+    return Samples(values, found.gradient if slopes is None else slopes, found.inside.reshape(shape))
 
 
 def _spread(knots: Knots, weights: Values, residual: Values) -> Values:
-    """Spread of the residual at every point, learned per knot from mean absolute deviations."""
-    mass, size = knots.totals(np.stack((weights, weights * np.abs(residual)), axis=1)).T
-    shape = (knots.copies, knots.size)
-    mass, size = mass.reshape(shape).astype(np.float64), size.reshape(shape).astype(np.float64)
+    """Spread of the (C, N) residual at every point, learned per knot from mean absolute deviations."""
+    mass = knots.totals(weights).astype(np.float64)
+    size = knots.totals(weights * np.abs(residual)).astype(np.float64)
     overall = size.sum(axis=1, keepdims=True) / np.maximum(mass.sum(axis=1, keepdims=True), 1e-12)
     # knots with few points borrow from all points
     deviation = (size + _PRIOR_POINTS * overall) / (mass + _PRIOR_POINTS)
     floor = np.maximum(_SPREAD_FLOOR * overall, 1e-6)
-    return knots.at_points((_SD_OVER_MAD * np.maximum(deviation, floor)).ravel())
+    return knots.at_points(_SD_OVER_MAD * np.maximum(deviation, floor))
 
 
-def _normal_equations(
-    side: Side, knots: Knots, other: Level, matrices: Matrix, weights: Values, *, steady: bool
-) -> Normal:
+def _normal_equations(side: Side, other: Level, matrices: Matrix, weights: Values, *, steady: bool) -> Normal:
     """Linearise one direction about transforms.
 
     For a small motion (shift, rotation about the origin of ``other``'s frame) applied after each matrix.
     ``weights`` are those of the previous step; ``steady`` ones are what is to be used at all.
     """
+    knots = side.knots
     found = read(side, other, matrices, gradient=True)
     weights = weights * found.inside
     residual, robust, spread = _judged(knots, found.values, weights)
@@ -125,11 +125,9 @@ def _normal_equations(
     weighted = jacobian * information[:, None]
     totals = knots.totals(weighted)
     followed = knots.solved(information, totals)
-    count = len(matrices)
-    stacked = jacobian.reshape(count, -1, 7).transpose(0, 2, 1)
-    system = (stacked @ weighted.reshape(count, -1, 7)).astype(np.float64)
-    system -= totals.reshape(count, -1, 7).transpose(0, 2, 1) @ followed.reshape(count, -1, 7)
-    enough = np.count_nonzero((robust > 0).reshape(count, -1), axis=1) >= _LEAST_INSIDE
+    system = (jacobian @ weighted.transpose(0, 2, 1)).astype(np.float64)
+    system -= totals @ followed.transpose(0, 2, 1)
+    enough = np.count_nonzero(robust > 0, axis=1) >= _LEAST_INSIDE
     system *= enough[:, None, None]
     return Normal(system[:, :6, :6], system[:, :6, 6], robust)
 
@@ -137,7 +135,7 @@ def _normal_equations(
 def _judged(
     knots: Knots, values: Values, weights: Values, *, tukey: float = TUKEY
 ) -> tuple[Values, Values, Values]:
-    """Return the residual of what was read, its Tukey weights and its spread, at every point."""
+    """Return the residual of what was read, its Tukey weights and its spread; all (C, N)."""
     residual = values - knots.expected(weights, values)
     spread = _spread(knots, weights, residual)
     ratio = residual / (np.float32(tukey) * spread)
@@ -163,26 +161,29 @@ def directed(side: Side, other: Level, matrix: Matrix, shifts: Values) -> Direct
     places = applied(matrix[None], side.level.points) + shifts
     found = sample(other.values, applied(to_index[None], places), gradient=True)
     gain = np.float32(1) if side.gain is None else side.gain
-    values, slopes = np.asarray(found.values * gain), np.asarray(found.gradient * gain)
-    knots = side.copied(1)
-    robust = found.inside.astype(np.float32)
+    values, slopes = np.asarray(found.values * gain)[None], np.asarray(found.gradient * gain)
+    robust = found.inside.astype(np.float32)[None]
     for _ in range(2):
-        residual, robust, spread = _judged(knots, values, robust, tukey=_TUKEY_DISPLACED)
+        residual, robust, spread = _judged(side.knots, values, robust, tukey=_TUKEY_DISPLACED)
         robust *= found.inside
     jacobian = to_index[:3, :3].T.astype(np.float32) @ slopes
     information = np.asarray(robust / np.square(spread), dtype=np.float32)
-    return Directed(np.asarray(jacobian), information, residual)
+    return Directed(np.asarray(jacobian), information[0], residual[0])
 
 
 def _jacobian(found: Samples, other: Level, points: Values, residual: Values) -> Values:
-    """(M, 7): change of the value read for a motion of the place it is read at, and the residual."""
+    """(C, 7, N): change of the value read for a motion of the place it is read at, and the residual."""
     to_world = inverted(other.affine)[:3, :3].T.astype(np.float32)
-    gx, gy, gz = to_world @ found.gradient
-    x, y, z = points
-    columns = (gx, gy, gz, y * gz - z * gy, z * gx - x * gz, x * gy - y * gx, residual)
-    jacobian = np.empty((residual.size, 7), dtype=np.float32)
-    for column, values in enumerate(columns):
-        jacobian[:, column] = values
+    count, size = residual.shape
+    slopes = to_world @ found.gradient.reshape(3, -1)
+    jacobian = np.empty((count, 7, size), dtype=np.float32)
+    for axis in range(3):
+        after, last = (axis + 1) % 3, (axis + 2) % 3
+        jacobian[:, axis] = slopes[axis].reshape(count, size)
+        turn = points[after] * slopes[last]
+        turn -= points[last] * slopes[after]
+        jacobian[:, 3 + axis] = turn.reshape(count, size)
+    jacobian[:, 6] = residual
     return jacobian
 
 
@@ -209,13 +210,11 @@ def refine(
     max_steps
         Most steps taken.
     keep
-        (C * N,) points of fixed and of moving that each transform may use; all by default.
+        (C, N) points of fixed and of moving that each transform may use; all by default.
     """
     matrices = np.array(starts, dtype=np.float64)
     count = len(matrices)
-    knots = [side.copied(count) for side in sides]
-    sizes = [side.level.intensities.size * count for side in sides]
-    weights = [np.ones(size, dtype=np.float32) for size in sizes]
+    weights = [np.ones((count, side.level.intensities.size), dtype=np.float32) for side in sides]
     if keep is not None:
         weights = [used.astype(np.float32) for used in keep]
     reach = _extent(sides[1].level.points)
@@ -223,27 +222,31 @@ def refine(
     accelerators = [Accelerator(np.array([1.0] * 3 + [radius_mm] * 3)) for _ in range(count)]
     converged = np.zeros(count, dtype=bool)
     for _ in range(max_steps):
-        curvature, slope, weights = _both(sides, knots, matrices, weights, steady=keep is None)
-        for c in np.flatnonzero(~converged):
-            motion = _solved(curvature[c], slope[c])
+        left = np.flatnonzero(~converged)
+        if not left.size:
+            break
+        before = [carried[left] for carried in weights]
+        curvature, slope, after = _both(sides, matrices[left], before, steady=keep is None)
+        for carried, new in zip(weights, after, strict=True):
+            carried[left] = new
+        for place, c in enumerate(left):
+            motion = _solved(curvature[place], slope[place])
             length = _largest_move(motion, reach)
             converged[c] = length < tolerance_mm
             motion = accelerators[c].improved(motion)
             length = _largest_move(motion, reach)
             matrices[c] = moved(matrices[c], motion * min(1.0, _LONGEST_STEP_MM / max(length, 1e-12)))
-        if converged.all():
-            break
     return Refined(matrices, converged)
 
 
 def _both(
-    sides: Sides, knots: Sequence[Knots], matrices: Matrix, weights: list[Values], *, steady: bool
+    sides: Sides, matrices: Matrix, weights: list[Values], *, steady: bool
 ) -> tuple[Matrix, Matrix, list[Values]]:
     """Sum of both directions' equations for motions of moving points, and the weights to carry over."""
     fixed, moving = sides
-    forward = _normal_equations(fixed, knots[0], moving.level, matrices, weights[0], steady=steady)
+    forward = _normal_equations(fixed, moving.level, matrices, weights[0], steady=steady)
     inverse = inverted(matrices)
-    backward = _normal_equations(moving, knots[1], fixed.level, inverse, weights[1], steady=steady)
+    backward = _normal_equations(moving, fixed.level, inverse, weights[1], steady=steady)
     curvature, slope = forward.curvature.copy(), forward.slope.copy()
     for c, matrix in enumerate(matrices):
         # the backward direction is linearised for a motion of fixed points, the other way round
@@ -269,7 +272,8 @@ def _extent(points: Values) -> NDArray[np.float64]:
 
 
 def _largest_move(motion: Matrix, points: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(motion[:3] + np.cross(motion[3:], points), axis=1).max())
+    moves = points @ crossing(motion[3:]).T + motion[:3]
+    return float(np.sqrt((moves * moves).sum(axis=1).max()))
 
 
 class Likeness(NamedTuple):
@@ -285,14 +289,10 @@ def likeness(side: Side, other: Level, matrices: Matrix) -> Likeness:
     Logarithm of the spread of all read intensities over their spread given the partner's intensity, both
     as mean absolute deviations: 0 when they are unrelated.
     """
-    count = len(matrices)
-    found = read(side, other, matrices, gradient=False)
-    knots = side.copied(count)
-    weights = found.inside.astype(np.float32)
-    residual = np.abs(found.values - knots.expected(weights, found.values))
-    mass, size = knots.totals(np.stack((weights, weights * residual), axis=1)).T.astype(np.float64)
-    mass, size = mass.reshape(count, -1), size.reshape(count, -1)
-    values, used = found.values.reshape(count, -1), weights.reshape(count, -1)
+    values, _, is_inside = read(side, other, matrices, gradient=False)
+    used = is_inside.astype(np.float32)
+    residual = np.abs(values - side.knots.expected(used, values))
+    mass, size = side.knots.totals(np.stack((used, used * residual))).astype(np.float64)
     inside = used.sum(axis=1, dtype=np.float64)
     least = np.maximum(inside, 1.0)
     mean = (values * used).sum(axis=1, dtype=np.float64) / least

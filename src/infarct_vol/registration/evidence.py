@@ -7,7 +7,7 @@ person's brain or a mirrored one fits visibly worse than one's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,12 @@ def measured(
     return {name: float(value) for name, value in metrics.items()}
 
 
+def seen_from_other_scan(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the evidence with the roles of the fixed and the moving scan exchanged."""
+    exchanged = {"coverage_fixed": "coverage_moving", "coverage_moving": "coverage_fixed"}
+    return {name: metrics[exchanged.get(name, name)] for name in metrics}
+
+
 def _judged_sides(
     fixed: Pyramid, moving: Pyramid, matrix: Matrix, *, count: int, settings: RegistrationSettings
 ) -> Sides:
@@ -94,7 +100,7 @@ def _mirrored_nats(
     """Likeness of the best left-right mirrored fit."""
     start = find_mirrored(fixed, moving, matrix).matrix
     sides = _judged_sides(fixed, moving, start, count=_POINTS_FEW, settings=settings)
-    return float(_nats(sides, refine(sides, start[None], tolerance_mm=0.1, max_steps=6).matrices)[0])
+    return float(_nats(sides, refine(sides, start[None], tolerance_mm=0.2, max_steps=4).matrices)[0])
 
 
 def _offsets(matrix: Matrix, motions: NDArray[np.float64]) -> Matrix:
@@ -143,14 +149,14 @@ def _restarts_mm(fixed: Pyramid, moving: Pyramid, start: Start) -> float:
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
     turns = np.roll(corners, 1, axis=0) * np.radians(_RESTART_DEGREES)
     starts = _offsets(start.matrix, np.concatenate((corners * _RESTART_MM, turns), axis=1))
-    ends = refine(sides, np.concatenate((start.matrix[None], starts)), tolerance_mm=0.1, max_steps=20)
+    ends = refine(sides, np.concatenate((start.matrix[None], starts)), tolerance_mm=0.2, max_steps=15)
     return max(apart_mm(end, ends.matrices[0], fixed) for end in ends.matrices[1:])
 
 
 def _estimated_tre_mm(sides: Sides, matrix: Matrix, fixed: Pyramid) -> float:
     """Error estimated from two fits to separate halves of the brain: half their distance in mm."""
     parity = [np.floor(side.level.points / _BLOCK_MM).astype(np.int64).sum(axis=0) % 2 == 0 for side in sides]
-    keep = tuple(np.concatenate((half, ~half)) for half in parity)
+    keep = tuple(np.stack((half, ~half)) for half in parity)
     both = np.array([matrix, matrix])
-    ends = refine(sides, both, tolerance_mm=0.01, max_steps=6, keep=(keep[0], keep[1])).matrices
+    ends = refine(sides, both, tolerance_mm=0.02, max_steps=6, keep=(keep[0], keep[1])).matrices
     return 0.5 * apart_mm(ends[0], ends[1], fixed)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from infarct_vol.errors import RegistrationError
 from infarct_vol.geometry import MM3_PER_ML
+from infarct_vol.registration.coarse import blurred, largest_body, near, share_below, without_holes
 
 HEAD_LEVEL_MM = 4.0
 _SHADING_SIGMA_MM = 25.0
 _LEAST_HEAD_ML = 50.0
+_ROUNDING = 1e-5
 # scalp and skull are about this thick
 _SCALP_MM = 9.0
 # a brain with its cerebellum is about 140 mm high
@@ -76,24 +77,26 @@ def head_mask(values: NDArray[np.float32], affine: NDArray[np.float64], *, where
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     root = np.sqrt(np.clip(values, 0, None))
-    smooth = ndi.gaussian_filter(root, HEAD_LEVEL_MM / spacing, mode="nearest")
-    if not float(smooth.max()) > float(smooth.min()):
+    smooth = blurred(root, HEAD_LEVEL_MM / spacing)
+    # rounding alone makes smoothed values differ
+    if not float(smooth.max()) * (1 - _ROUNDING) > float(smooth.min()):
         msg = "the image is constant; there is nothing to register"
         raise RegistrationError(msg, where=where)
     mask = smooth > _otsu(smooth)
-    labels, count = ndi.label(mask)
-    sizes = np.bincount(labels.ravel())[1:]
-    body = ndi.binary_fill_holes(labels == 1 + int(np.argmax(sizes))) if count else mask
-    volume_ml = np.count_nonzero(body) * abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML
+    if mask.any():
+        thick = np.where(mask, blurred(mask.astype(np.float32), _SCALP_MM / spacing), 0)
+        seed = tuple(int(n) for n in np.unravel_index(np.argmax(thick), mask.shape))
+        mask = without_holes(largest_body(mask, seed))
+    volume_ml = np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / MM3_PER_ML
     if volume_ml < _LEAST_HEAD_ML:
         msg = f"no head found: the largest bright body measures {volume_ml:.0f} mL; expected a brain or head"
         raise RegistrationError(msg, where=where)
-    return np.asarray(body, dtype=np.bool_)
+    return mask
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
     """Threshold that best separates two classes (Otsu 1979), on 128 bins up to the 99.5th percentile."""
-    top = float(np.percentile(values, 99.5))
+    top = share_below(values, 0.995)
     counts, edges = np.histogram(np.minimum(values, top), bins=128)
     middle = 0.5 * (edges[1:] + edges[:-1])
     below = np.cumsum(counts)[:-1].astype(np.float64)
@@ -110,10 +113,10 @@ def inner_head(head: Head) -> NDArray[np.bool_]:
     """
     affine = head.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    depth = ndi.distance_transform_edt(np.pad(head.mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    deep = head.mask & ~near(~head.mask, _SCALP_MM, spacing, outside=True)
     index = np.stack(np.nonzero(head.mask), axis=1)
     height = index @ affine[2, :3] + affine[2, 3]
-    keep = (depth[head.mask] > _SCALP_MM) & (height > height.max() - _BRAIN_HEIGHT_MM)
+    keep = deep[head.mask] & (height > height.max() - _BRAIN_HEIGHT_MM)
     inner = np.zeros_like(head.mask)
     inner[tuple(index[keep].T)] = True
     # a slab of few slices has no such depth along its short axis
@@ -135,8 +138,8 @@ def _flattened(
     mean = float(logs[bright].mean(dtype=np.float64))
     logs[bright] -= np.float32(mean)
     sigma = _SHADING_SIGMA_MM / spacing
-    weight = ndi.gaussian_filter(bright.astype(np.float32), sigma, mode="constant", truncate=3.0)
-    slow = ndi.gaussian_filter(logs, sigma, mode="constant", truncate=3.0)
+    weight = blurred(bright.astype(np.float32), sigma, outside="zero")
+    slow = blurred(logs, sigma, outside="zero")
     shading = np.exp(slow / (weight + np.float32(1e-3)))
     return np.asarray(values / shading, dtype=np.float32), np.asarray(shading, dtype=np.float32)
 

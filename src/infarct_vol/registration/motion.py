@@ -21,11 +21,16 @@ def inverted(matrices: Matrix) -> Matrix:
     return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
 
 
+def crossing(vector: Matrix) -> Matrix:
+    """Return the (3, 3) matrix of the cross product with a vector on its left."""
+    x, y, z = vector
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+
+
 def turned(rotation: Matrix) -> Matrix:
     """Return the (3, 3) rotation by a rotation vector in radians (Rodrigues)."""
     angle = float(np.linalg.norm(rotation))
-    x, y, z = rotation
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    cross = crossing(rotation)
     # sin(a)/a and (1-cos(a))/a^2 without their 0/0
     first = float(np.sinc(angle / np.pi))
     second = 0.5 * float(np.sinc(angle / (2 * np.pi))) ** 2
@@ -54,12 +59,11 @@ def adjoint(matrix: Matrix) -> Matrix:
 
     A motion of moving points by m is, seen through ``matrix`` (fixed -> moving), a motion of fixed points.
     """
-    rotation, shift = matrix[:3, :3], matrix[:3, 3]
+    rotation = matrix[:3, :3]
     inverse = rotation.T
-    cross = np.array([[0, -shift[2], shift[1]], [shift[2], 0, -shift[0]], [-shift[1], shift[0], 0]])
     result = np.zeros((6, 6))
     result[:3, :3] = inverse
-    result[:3, 3:] = -inverse @ cross
+    result[:3, 3:] = -inverse @ crossing(matrix[:3, 3])
     # the axis of a rotation is a pseudo-vector: a mirror turns it over
     result[3:, 3:] = np.linalg.det(rotation) * inverse
     return result

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.registration.acceleration import Accelerator
+from infarct_vol.registration.coarse import share_below
 from infarct_vol.registration.engine import Directed, Sides, directed, read
 from infarct_vol.registration.motion import Matrix
 from infarct_vol.registration.shading import polynomial
@@ -38,7 +39,7 @@ def remaining_displacement(sides: Sides, matrix: Matrix) -> Remainder:
     """
     fixed, moving = sides
     points = fixed.level.points
-    basis = np.concatenate((np.ones((points.shape[1], 1), np.float32), polynomial(points)), axis=1)
+    basis = np.concatenate((np.ones((1, points.shape[1]), np.float32), polynomial(points)))
     half = np.arange(points.shape[1]) % 2 == 0
     fits = [_fitted(sides, matrix, basis, used) for used in (half, ~half)]
     # where the scans show nothing of each other, the field is a guess
@@ -46,7 +47,7 @@ def remaining_displacement(sides: Sides, matrix: Matrix) -> Remainder:
     if not seen.any():
         return Remainder(0.0, 0.0)
     squared = (fits[0].field * fits[1].field).sum(axis=0, dtype=np.float64)[seen]
-    typical, high = float(squared.mean()), float(np.quantile(squared, _HIGH))
+    typical, high = float(squared.mean()), share_below(squared, _HIGH)
     return Remainder(max(typical, 0.0) ** 0.5, max(high, 0.0) ** 0.5)
 
 
@@ -59,36 +60,38 @@ class _Fit(NamedTuple):
 
 def _fitted(sides: Sides, matrix: Matrix, basis: NDArray[np.float32], used: NDArray[np.bool_]) -> _Fit:
     """Fit the displacement to the points used."""
-    terms = basis.shape[1]
+    terms, count = basis.shape
     field = np.zeros((3, terms))
     accelerator = Accelerator(np.full(3 * terms, _SHARE))
-    shifts, seen = np.zeros((3, len(basis)), dtype=np.float32), np.ones(len(basis), dtype=bool)
+    shifts, seen = np.zeros((3, count), dtype=np.float32), np.ones(count, dtype=bool)
+    basis_used = basis[:, used]
     for _ in range(_ROUNDS):
         system = directed(sides[0], sides[1].level, matrix, shifts)
         seen = system.information > 0
-        curvature, slope = _normal(system, basis, used)
+        curvature, slope = _normal(system, basis_used, used)
         curvature += np.eye(3 * terms) / _PRIOR_MM**2
         slope += field.ravel() / _PRIOR_MM**2
         step = -np.linalg.solve(curvature, slope)
         field += accelerator.improved(np.asarray(step, dtype=np.float64)).reshape(3, terms)
-        shifts = np.asarray(field.astype(np.float32) @ basis.T)
+        shifts = np.asarray(field.astype(np.float32) @ basis)
     return _Fit(shifts, seen)
 
 
 def _normal(
-    system: Directed, basis: NDArray[np.float32], used: NDArray[np.bool_]
+    system: Directed, basis_used: NDArray[np.float32], used: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     root = np.sqrt(system.information[used])
-    columns = np.concatenate([(root * row[used])[:, None] * basis[used] for row in system.jacobian], axis=1)
-    curvature = (columns.T @ columns).astype(np.float64)
-    return curvature, (columns.T @ (root * system.residual[used])).astype(np.float64)
+    columns = np.concatenate([(root * row[used]) * basis_used for row in system.jacobian])
+    curvature = (columns @ columns.T).astype(np.float64)
+    return curvature, (columns @ (root * system.residual[used])).astype(np.float64)
 
 
 def correlation(sides: Sides, matrix: Matrix) -> float:
     """Pearson correlation of the intensities of both scans where they overlap; -1 to 1."""
     fixed, moving = sides
     found = read(fixed, moving.level, matrix[None], gradient=False)
-    first, second = fixed.level.intensities[found.inside], found.values[found.inside]
+    inside = found.inside[0]
+    first, second = fixed.level.intensities[inside], found.values[0][inside]
     if first.size < 2 or not (first.std() > 0 and second.std() > 0):
         return 0.0
     return float(np.corrcoef(first, second)[0, 1])

@@ -7,17 +7,18 @@ from threadpoolctl import threadpool_limits
 
 from infarct_vol.images import BrainMask, LesionMask, Scan
 from infarct_vol.registration.engine import Refined, refine
+from infarct_vol.registration.evidence import measured, seen_from_other_scan
 from infarct_vol.registration.motion import Matrix
 from infarct_vol.registration.pyramid import Pyramid, prepare
 from infarct_vol.registration.search import MIDDLE_MM, find_starts, unframed
 from infarct_vol.registration.shading import flattened_sides
 from infarct_vol.registration.transform import RigidTransform, orthonormal
-from infarct_vol.registration.verdict import judge
+from infarct_vol.registration.verdict import verdict_on
 from infarct_vol.settings import RegistrationSettings
 
 # a step below this share of the spacing no longer matters to the next level
-_TOLERANCE_SHARE = 0.02
-_FINAL_TOLERANCE_MM = 0.002
+_TOLERANCE_SHARE = 0.01
+_FINAL_TOLERANCE_MM = 0.01
 _MAX_STEPS = 30
 
 
@@ -32,7 +33,7 @@ def register(
 ) -> RigidTransform:
     """Find the rigid transform between two scans of one participant, of the same or another contrast.
 
-    Both scans are treated alike: exchanging them inverts the answer. The same input gives the same
+    Both scans are treated alike: exchanging them inverts the answer, exactly. The same input gives the same
     answer on any number of threads.
 
     Parameters
@@ -62,11 +63,19 @@ def register(
     with threadpool_limits(limits=1, user_api="blas"):
         first = prepare(fixed, settings=settings, brain=fixed_brain, lesion=fixed_lesion)
         second = prepare(moving, settings=settings, brain=moving_brain)
+        # one order for either question: exchanging the scans inverts the answer to the last bit
+        exchanged = second.order < first.order
+        if exchanged:
+            first, second = second, first
         starts = find_starts(first, second, settings=settings)
         fit = _refined(first, second, starts[0].matrix, settings=settings)
-        same = fixed.modality == moving.modality != "unknown"
-        quality = judge(first, second, fit, starts=starts, same_contrast=same, settings=settings)
-    return RigidTransform(orthonormal(unframed(fit.matrices[0], first, second)), quality)
+        metrics = measured(first, second, fit, starts=starts, settings=settings)
+    if exchanged:
+        metrics = seen_from_other_scan(metrics)
+    same = fixed.modality == moving.modality != "unknown"
+    quality = verdict_on(metrics, same_contrast=same, settings=settings)
+    found = RigidTransform(orthonormal(unframed(fit.matrices[0], first, second)), quality)
+    return found.inverse() if exchanged else found
 
 
 def _refined(fixed: Pyramid, moving: Pyramid, start: Matrix, *, settings: RegistrationSettings) -> Refined:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # points worked on at a time: small enough for the intermediate arrays to stay in the processor's cache
-_BLOCK = 16384
+_BLOCK = 8192
 
 
 class Samples(NamedTuple):
@@ -60,14 +60,16 @@ def _sampled(
     clipped = np.clip(index, 0, last)
     inside = (clipped == index).all(axis=0)
     low = np.minimum(clipped.astype(np.intp), np.array(shape)[:, None] - 2)
-    u, v, w = clipped - low
+    # integers of 64 bits would make everything below float64
+    clipped -= low.astype(np.float32)
+    u, v, w = clipped
     row, plane = shape[2], shape[1] * shape[2]
     base = low[0] * plane
     base += low[1] * row
     base += low[2]
-    corners = [flat.take(base + offset) for offset in (0, row, plane, plane + row)]
-    base += 1
-    edges = [flat.take(base + offset) for offset in (0, row, plane, plane + row)]
+    offsets = (0, row, plane, plane + row)
+    corners = [flat[offset:].take(base) for offset in offsets]
+    edges = [flat[offset + 1 :].take(base) for offset in offsets]
     for near, far in zip(corners, edges, strict=True):
         far -= near
     a00, a01, a10, a11 = (near + far * w for near, far in zip(corners, edges, strict=True))

@@ -17,7 +17,7 @@ COARSE_MM, MIDDLE_MM = 8.0, 4.0
 # mid-sagittal planes tried for the mirrored alignment: yaw and roll of the head in the scanner
 _PLANE_TILTS_DEGREES = (0.0, -20.0, 20.0)
 _KNOTS_COARSE, _KNOTS_MIDDLE = 16, 32
-_POINTS_FULL, _POINTS_MIDDLE = 2500, 6000
+_POINTS_FULL, _POINTS_MIDDLE = 1500, 4000
 
 
 class Start(NamedTuple):
@@ -64,11 +64,11 @@ def _climbed(candidates: Sequence[Matrix], fixed: Pyramid, moving: Pyramid, *, k
     full = sides_at(fixed, moving, level_mm=COARSE_MM, knots=_KNOTS_COARSE, count=_POINTS_FULL)
     middle = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=_KNOTS_MIDDLE, count=_POINTS_MIDDLE)
     tried = _matrices(_ranked(np.array(candidates), smooth)[: 4 * kept])
-    near = refine(smooth, tried, tolerance_mm=0.5, max_steps=15).matrices
+    near = refine(smooth, tried, tolerance_mm=1.0, max_steps=10).matrices
     tried = _matrices(_distinct(_ranked(near, full), fixed)[: 2 * kept])
-    coarse = refine(full, tried, tolerance_mm=0.3, max_steps=15).matrices
+    coarse = refine(full, tried, tolerance_mm=0.5, max_steps=10).matrices
     tried = _matrices(_distinct(_ranked(coarse, middle), fixed)[:kept])
-    return _ranked(refine(middle, tried, tolerance_mm=0.1, max_steps=20).matrices, middle)
+    return _ranked(refine(middle, tried, tolerance_mm=0.2, max_steps=15).matrices, middle)
 
 
 def sides_at(fixed: Pyramid, moving: Pyramid, *, level_mm: float, knots: int, count: int) -> Sides:

@@ -17,7 +17,7 @@ from infarct_vol.registration.motion import Matrix, inverted
 from infarct_vol.registration.pyramid import Level
 
 _DEGREE = 3
-_POINTS = 16384
+_POINTS = 8192
 _KNOTS = 48
 _ROUNDS = 4
 _SD_OVER_MEDIAN = 1.4826
@@ -51,37 +51,37 @@ def _gain(level: Level, other: Level, matrix: Matrix) -> NDArray[np.float32] | N
     own = np.reciprocal(other.shading.at(level.points, through=matrix))
     few = Side(level.thinned(_POINTS), _KNOTS, own[level.evenly(_POINTS)])
     coefficients = _differential(few, other, matrix)
-    factor = 1 + polynomial(level.points) @ coefficients
+    factor = 1 + coefficients @ polynomial(level.points)
     return np.asarray(own / np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
 
 
 def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float32]:
     """Fit the slow factor between values read and values expected: 1 + polynomial of position."""
     found = read(side, other, matrix[None], gradient=False)
-    knots = side.copied(1)
     slow = polynomial(side.level.points)
-    inside = found.inside.astype(np.float32)
-    weights, coefficients = inside, np.zeros(slow.shape[1], dtype=np.float32)
+    read_values, is_inside = found.values[0], found.inside[0]
+    inside = is_inside.astype(np.float32)
+    weights, coefficients = inside, np.zeros(len(slow), dtype=np.float32)
     for _ in range(_ROUNDS):
-        values = found.values / (1 + slow @ coefficients)
-        expected = knots.expected(weights, values)
+        values = read_values / (1 + coefficients @ slow)
+        expected = side.knots.expected(weights[None], values[None])[0]
         residual = values - expected
-        spread = _SD_OVER_MEDIAN * float(np.median(np.abs(residual[found.inside]))) if inside.any() else 1.0
+        spread = _SD_OVER_MEDIAN * float(np.median(np.abs(residual[is_inside]))) if inside.any() else 1.0
         ratio = residual / np.float32(TUKEY * max(spread, 1e-6))
         weights = bisquare(ratio) * inside
-        columns = slow * expected[:, None]
-        weighted = columns * weights[:, None]
-        system = (weighted.T @ columns).astype(np.float64)
+        columns = slow * expected
+        weighted = columns * weights
+        system = (weighted @ columns.T).astype(np.float64)
         system[np.diag_indices_from(system)] *= 1 + _RIDGE
         system += 1e-9 * max(float(np.trace(system)), 1e-9) * np.eye(len(system))
-        slope = (weighted.T @ (found.values - expected)).astype(np.float64)
+        slope = (weighted @ (read_values - expected)).astype(np.float64)
         coefficients = np.linalg.solve(system, slope).astype(np.float32)
         coefficients *= float(np.isfinite(coefficients).all())
     return coefficients
 
 
 def polynomial(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 19) monomials of position up to the third degree, without the constant."""
+    """(19, N) monomials of position up to the third degree, without the constant."""
     powers = [(p := points / np.float32(_HALF_HEAD_MM)) * 0 + 1, p, p * p, p * p * p]
     degrees = [d for d in product(range(_DEGREE + 1), repeat=3) if 0 < sum(d) <= _DEGREE]
-    return np.stack([powers[i][0] * powers[j][1] * powers[k][2] for i, j, k in degrees], axis=1)
+    return np.stack([powers[i][0] * powers[j][1] * powers[k][2] for i, j, k in degrees])

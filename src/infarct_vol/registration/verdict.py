@@ -5,16 +5,12 @@ The limits are calibrated on registrations with a known answer (bench/registrati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from infarct_vol.registration.engine import Refined
-from infarct_vol.registration.evidence import measured
-from infarct_vol.registration.pyramid import Pyramid
 from infarct_vol.registration.quality import RegistrationQuality, Verdict
-from infarct_vol.registration.search import Start
 from infarct_vol.settings import RegistrationSettings
 
 # right fits reached at most 0.38 (far) and 0.8 (rival, at 4 mm) in simulated heads
@@ -26,38 +22,20 @@ class _Finding(NamedTuple):
     reason: str
 
 
-def judge(
-    fixed: Pyramid,
-    moving: Pyramid,
-    fit: Refined,
-    *,
-    starts: Sequence[Start],
-    same_contrast: bool,
-    settings: RegistrationSettings,
+def verdict_on(
+    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
 ) -> RegistrationQuality:
-    """Judge a transform (points of fixed -> points of moving, in the pyramids' frames).
+    """Judge the evidence that `measured` gives.
 
     Parameters
     ----------
-    fixed, moving
-        Scans made ready by `prepare`.
-    fit
-        Outcome of the finest level: the transform to judge.
-    starts
-        Alignments found at 4 mm, the best first.
+    metrics
+        Evidence by name.
     same_contrast
         Both scans are known to be of one modality.
     settings
         Limits of the verdict.
     """
-    metrics = measured(fixed, moving, fit, starts=starts, settings=settings)
-    return verdict_on(metrics, same_contrast=same_contrast, settings=settings)
-
-
-def verdict_on(
-    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
-) -> RegistrationQuality:
-    """Judge the evidence that `measured` gives."""
     # scans that look of one contrast are held to it, whatever they are called
     alike = same_contrast or metrics["correlation"] >= settings.correlation_alike
     found = [
