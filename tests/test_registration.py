@@ -1,6 +1,8 @@
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +18,6 @@ from infarct_vol.settings import RegistrationSettings
 
 SPACING_MM = 2.0
 SHAPE = (96, 112, 84)
-REAL = Path(__file__).parents[2] / "shared" / "data" / "ms_p12"
 # signal of air, scalp, CSF, grey matter, white matter, lesion
 SIGNAL: dict[Modality, list[float]] = {
     "flair": [0, 90, 15, 100, 75, 150],
@@ -262,18 +263,38 @@ def test_settings_change_the_verdict(baseline: Scan, follow_up: Scan) -> None:
     assert "match is weak" in quality.reasons[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real scans are not beside the repository")
-def test_two_real_visits_agree_with_the_published_transforms() -> None:
-    published = [affine_of(REAL / f"study{n}_FLAIR_to_common_space.txt") for n in (1, 2)]
-    first, second = (load_scan(REAL / f"study{n}_FLAIR.nii.gz", modality="flair") for n in (1, 2))
+def test_two_real_visits_agree_with_the_published_transforms(real_scans: Path) -> None:
+    visits = real_scans / "ms_p12"
+    published = [affine_of(visits / f"study{n}_FLAIR_to_common_space.txt") for n in (1, 2)]
+    first, second = (load_scan(visits / f"study{n}_FLAIR.nii.gz", modality="flair") for n in (1, 2))
     found = register(first, second)
-    brain = load_scan(REAL / "brainmask.nii.gz")
+    brain = load_scan(visits / "brainmask.nii.gz")
     common = brain.grid.to_world(np.argwhere(brain.data > 0)[::997])
     at = [common @ matrix[:3, :3].T + matrix[:3, 3] for matrix in published]
     # the published transforms are affine: 0.30 mm of them is no rigid motion
     assert np.linalg.norm(found.apply(at[0]) - at[1], axis=1).mean() < 0.5
     assert found.quality is not None
     assert found.quality.verdict == "PASS"
+
+
+def test_real_images_of_one_session_stay_where_the_scanner_put_them(real_scans: Path) -> None:
+    ads = real_scans / "ads_s02"
+    b0, adc = (load_scan(ads / f"Subject02_{name}.nii.gz") for name in ("b0", "ADC"))
+    assert farthest_mm(register(b0, adc), b0) < 0.5
+    # one noisy direction of diffusion weighting: the search alone ends 7 mm away
+    series = nib.Nifti1Image.from_filename(next((real_scans / "philips_dwi").glob("*.nii.gz")))
+    weights = np.loadtxt(next((real_scans / "philips_dwi").glob("*.bval")))
+    grid = Grid(series.shape[:3], np.array(series.affine))
+    images = [series.dataobj[..., int(np.argmax(chosen))] for chosen in (weights < 50, weights > 50)]
+    plain, weighted = (Scan(np.asarray(image, dtype=np.float32), grid) for image in images)
+    assert farthest_mm(register(plain, weighted), plain) < 3
+
+
+def farthest_mm(found: RigidTransform, scan: Scan) -> float:
+    """Largest move over the middle half of a scan, along every axis."""
+    ends = [np.array([0.25, 0.75]) * (n - 1) for n in scan.grid.shape]
+    corners = scan.grid.to_world(np.array(list(product(*ends))))
+    return float(np.linalg.norm(found.apply(corners) - corners, axis=1).max())
 
 
 def affine_of(path: Path) -> NDArray[np.float64]:

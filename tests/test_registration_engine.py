@@ -20,6 +20,7 @@ from infarct_vol.registration.motion import adjoint, inverted, moved, turned
 from infarct_vol.registration.pyramid import Pyramid, prepare
 from infarct_vol.registration.remainder import remaining_displacement
 from infarct_vol.registration.sampling import sample
+from infarct_vol.registration.search import better, sides_at
 from infarct_vol.registration.shading import flattened_sides
 from infarct_vol.settings import RegistrationSettings
 
@@ -148,6 +149,14 @@ def test_likeness_is_highest_where_the_images_agree(pyramid: Pyramid) -> None:
     found = likeness(side, side.level, np.array(shifts))
     assert found.nats[0] > found.nats[1] > found.nats[2] > found.nats[3] == 0
     assert found.inside[3] == 0
+
+
+def test_a_climb_that_led_away_counts_from_its_start(pyramid: Pyramid) -> None:
+    sides = sides_at(pyramid, pyramid, level_mm=4.0, knots=16, count=1500)
+    near, nearer, far = (moved(np.eye(4), np.array([mm, 0, 0, 0, 0, 0])) for mm in (3.0, 1.0, 9.0))
+    found = better(np.array([far, nearer]), np.array([near, far]), sides)
+    assert [start.matrix[0, 3] for start in found] == [1.0, 3.0]
+    assert found[0].score > found[1].score
 
 
 def test_slow_shading_between_visits_does_not_pull_the_fit(ball: Scan) -> None:

@@ -32,6 +32,8 @@ from infarct_vol.registration.sampling import Samples, sample
 TUKEY = 4.685
 # standard deviation over mean absolute deviation of a normal distribution
 _SD_OVER_MAD = 1.2533
+# at coarser levels more has to count: rejecting early locks a fit onto whatever tissue happens to agree
+TUKEY_WIDE = 6.0
 # displaced tissue is what is sought here, and must not fall out
 _TUKEY_DISPLACED = 3 * TUKEY
 _SPREAD_FLOOR = 0.25
@@ -108,7 +110,9 @@ def _spread(knots: Knots, weights: Values, residual: Values) -> Values:
     return knots.at_points(_SD_OVER_MAD * np.maximum(deviation, floor))
 
 
-def _normal_equations(side: Side, other: Level, matrices: Matrix, weights: Values, *, steady: bool) -> Normal:
+def _normal_equations(
+    side: Side, other: Level, matrices: Matrix, weights: Values, *, steady: bool, tukey: float
+) -> Normal:
     """Linearise one direction about transforms.
 
     For a small motion (shift, rotation about the origin of ``other``'s frame) applied after each matrix.
@@ -117,7 +121,7 @@ def _normal_equations(side: Side, other: Level, matrices: Matrix, weights: Value
     knots = side.knots
     found = read(side, other, matrices, gradient=True)
     weights = weights * found.inside
-    residual, robust, spread = _judged(knots, found.values, weights)
+    residual, robust, spread = _judged(knots, found.values, weights, tukey=tukey)
     robust *= found.inside if steady else weights > 0
     information = np.asarray(robust / np.square(spread), dtype=np.float32)
     jacobian = _jacobian(found, other, applied(matrices, side.level.points), residual)
@@ -132,9 +136,7 @@ def _normal_equations(side: Side, other: Level, matrices: Matrix, weights: Value
     return Normal(system[:, :6, :6], system[:, :6, 6], robust)
 
 
-def _judged(
-    knots: Knots, values: Values, weights: Values, *, tukey: float = TUKEY
-) -> tuple[Values, Values, Values]:
+def _judged(knots: Knots, values: Values, weights: Values, *, tukey: float) -> tuple[Values, Values, Values]:
     """Return the residual of what was read, its Tukey weights and its spread; all (C, N)."""
     residual = values - knots.expected(weights, values)
     spread = _spread(knots, weights, residual)
@@ -194,6 +196,7 @@ def refine(
     tolerance_mm: float,
     max_steps: int,
     keep: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+    tukey: float = TUKEY,
 ) -> Refined:
     """Improve transforms by symmetric robust Gauss-Newton steps.
 
@@ -211,6 +214,8 @@ def refine(
         Most steps taken.
     keep
         (C, N) points of fixed and of moving that each transform may use; all by default.
+    tukey
+        Residual, in standard deviations, from which a point counts nothing.
     """
     matrices = np.array(starts, dtype=np.float64)
     count = len(matrices)
@@ -226,7 +231,7 @@ def refine(
         if not left.size:
             break
         before = [carried[left] for carried in weights]
-        curvature, slope, after = _both(sides, matrices[left], before, steady=keep is None)
+        curvature, slope, after = _both(sides, matrices[left], before, steady=keep is None, tukey=tukey)
         for carried, new in zip(weights, after, strict=True):
             carried[left] = new
         for place, c in enumerate(left):
@@ -240,13 +245,13 @@ def refine(
 
 
 def _both(
-    sides: Sides, matrices: Matrix, weights: list[Values], *, steady: bool
+    sides: Sides, matrices: Matrix, weights: list[Values], *, steady: bool, tukey: float
 ) -> tuple[Matrix, Matrix, list[Values]]:
     """Sum of both directions' equations for motions of moving points, and the weights to carry over."""
     fixed, moving = sides
-    forward = _normal_equations(fixed, moving.level, matrices, weights[0], steady=steady)
+    forward = _normal_equations(fixed, moving.level, matrices, weights[0], steady=steady, tukey=tukey)
     inverse = inverted(matrices)
-    backward = _normal_equations(moving, fixed.level, inverse, weights[1], steady=steady)
+    backward = _normal_equations(moving, fixed.level, inverse, weights[1], steady=steady, tukey=tukey)
     curvature, slope = forward.curvature.copy(), forward.slope.copy()
     for c, matrix in enumerate(matrices):
         # the backward direction is linearised for a motion of fixed points, the other way round

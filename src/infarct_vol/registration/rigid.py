@@ -6,7 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from infarct_vol.images import BrainMask, LesionMask, Scan
-from infarct_vol.registration.engine import Refined, refine
+from infarct_vol.registration.engine import TUKEY, TUKEY_WIDE, Refined, refine
 from infarct_vol.registration.evidence import measured, seen_from_other_scan
 from infarct_vol.registration.motion import Matrix
 from infarct_vol.registration.pyramid import Pyramid, prepare
@@ -85,6 +85,12 @@ def _refined(fixed: Pyramid, moving: Pyramid, start: Matrix, *, settings: Regist
     for level_mm in levels:
         first, second = fixed.levels[level_mm], moving.levels[level_mm]
         sides = flattened_sides(first, second, result.matrices[0], knots=settings.knots)
-        tolerance = _FINAL_TOLERANCE_MM if level_mm == levels[-1] else _TOLERANCE_SHARE * level_mm
-        result = refine(sides, result.matrices, tolerance_mm=tolerance, max_steps=_MAX_STEPS)
+        last = level_mm == levels[-1]
+        result = refine(
+            sides,
+            result.matrices,
+            tolerance_mm=_FINAL_TOLERANCE_MM if last else _TOLERANCE_SHARE * level_mm,
+            max_steps=_MAX_STEPS,
+            tukey=TUKEY if last else TUKEY_WIDE,
+        )
     return result

@@ -31,8 +31,8 @@ def find_starts(fixed: Pyramid, moving: Pyramid, *, settings: RegistrationSettin
     """Return up to three alignments refined at 4 mm, the best first.
 
     Heads are put centre on centre under 27 rotations and three shifts along the body axis, and as the
-    headers place them; the best twelve are refined on blurred copies, what remains of those at 8 mm, and
-    the best three at 4 mm.
+    headers place them; the best 24 are refined on blurred copies, the best six of those at 8 mm, and the
+    best three of those at 4 mm.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def find_starts(fixed: Pyramid, moving: Pyramid, *, settings: RegistrationSettin
     settings
         Range of rotations and shifts tried.
     """
-    return _climbed(_candidates(fixed, moving, settings=settings), fixed, moving, kept=3)
+    return _climbed(_candidates(fixed, moving, settings=settings), fixed, moving, tried=24, kept=3)
 
 
 def find_mirrored(fixed: Pyramid, moving: Pyramid, matrix: Matrix) -> Start:
@@ -55,20 +55,31 @@ def find_mirrored(fixed: Pyramid, moving: Pyramid, matrix: Matrix) -> Start:
         turn = _rotation((0.0, float(roll), float(yaw)))
         mirror = turn @ np.diag([-1.0, 1.0, 1.0]) @ turn.T
         candidates.append(matrix @ about(mirror, np.zeros(3), np.zeros(3)))
-    return _climbed(candidates, fixed, moving, kept=1)[0]
+    return _climbed(candidates, fixed, moving, tried=4, kept=1)[0]
 
 
-def _climbed(candidates: Sequence[Matrix], fixed: Pyramid, moving: Pyramid, *, kept: int) -> list[Start]:
-    """Climb from candidates, many coarsely and ``kept`` of them to 4 mm."""
+def _climbed(
+    candidates: Sequence[Matrix], fixed: Pyramid, moving: Pyramid, *, tried: int, kept: int
+) -> list[Start]:
+    """Climb from the ``tried`` best of candidates on blurred copies, and from ``kept`` of them to 4 mm."""
     smooth = (Side(fixed.smooth, _KNOTS_COARSE), Side(moving.smooth, _KNOTS_COARSE))
     full = sides_at(fixed, moving, level_mm=COARSE_MM, knots=_KNOTS_COARSE, count=_POINTS_FULL)
     middle = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=_KNOTS_MIDDLE, count=_POINTS_MIDDLE)
-    tried = _matrices(_ranked(np.array(candidates), smooth)[: 4 * kept])
-    near = refine(smooth, tried, tolerance_mm=1.0, max_steps=10).matrices
-    tried = _matrices(_distinct(_ranked(near, full), fixed)[: 2 * kept])
-    coarse = refine(full, tried, tolerance_mm=0.5, max_steps=10).matrices
-    tried = _matrices(_distinct(_ranked(coarse, middle), fixed)[:kept])
-    return _ranked(refine(middle, tried, tolerance_mm=0.2, max_steps=15).matrices, middle)
+    starts = _matrices(_ranked(np.array(candidates), smooth)[:tried])
+    ends = refine(smooth, starts, tolerance_mm=1.0, max_steps=10).matrices
+    starts = _matrices(_distinct(better(ends, starts, full), fixed)[: 2 * kept])
+    ends = refine(full, starts, tolerance_mm=0.5, max_steps=10).matrices
+    starts = _matrices(_distinct(better(ends, starts, middle), fixed)[:kept])
+    ends = refine(middle, starts, tolerance_mm=0.2, max_steps=15).matrices
+    return better(ends, starts, middle)
+
+
+def better(ends: Matrix, starts: Matrix, sides: Sides) -> list[Start]:
+    """Rank the ends of climbs, or their starts where a climb led away from what it was to find."""
+    after, before = score(sides, ends), score(sides, starts)
+    found = np.maximum(after, before)
+    matrices = np.where((after >= before)[:, None, None], ends, starts)
+    return [Start(matrices[c], float(found[c])) for c in np.argsort(-found, kind="stable")]
 
 
 def sides_at(fixed: Pyramid, moving: Pyramid, *, level_mm: float, knots: int, count: int) -> Sides:
