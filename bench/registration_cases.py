@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from registration_motion import Matrix, carried, middle_of, motion_about, rotation_about
+from registration_motion import Matrix, carried, motion_about, rotation_about
 from scipy import ndimage
 
 import infarct_vol as iv
@@ -324,7 +324,7 @@ def _shaken(scan: Scan, case: Case) -> Scan:
 def _voxel_motion(scan: Scan, rng: np.random.Generator) -> Matrix:
     """Draw a motion of the head about the grid's centre, from voxel index to voxel index."""
     motion = _motion(
-        rng, middle_of(scan.grid), turn_deg=rng.uniform(*MOTION_DEG), shift_mm=rng.uniform(*MOTION_MM)
+        rng, scan.grid.middle_mm, turn_deg=rng.uniform(*MOTION_DEG), shift_mm=rng.uniform(*MOTION_MM)
     )
     return np.asarray(np.linalg.inv(scan.grid.affine) @ motion @ scan.grid.affine)
 

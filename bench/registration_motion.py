@@ -28,11 +28,6 @@ def motion_about(centre: Floats, rotation: Floats, shift: Floats) -> Matrix:
     return matrix
 
 
-def middle_of(grid: Grid) -> Matrix:
-    """Return the middle of a field of view, RAS+ mm."""
-    return np.asarray(grid.to_world((np.array(grid.shape) - 1) / 2))
-
-
 def carried(scan: Scan, motion: Matrix) -> Scan:
     """Move a scan by its header alone."""
     return replace(scan, grid=Grid(scan.grid.shape, motion @ scan.grid.affine))

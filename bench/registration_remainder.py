@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from registration_motion import middle_of
 from registration_table import Pair, chosen_pairs
 from scipy import ndimage as ndi
 
@@ -38,7 +37,7 @@ def main() -> None:
             quality = iv.register(fixed, bent(moving, bend_mm)).quality
             measured = quality.metrics if quality else {}
             there = pair.points @ pair.truth[:3, :3].T + pair.truth[:3, 3]
-            true = bend(there - middle_of(moving.grid), bend_mm)
+            true = bend(there - moving.grid.middle_mm, bend_mm)
             found = (measured["nonrigid_mm"], measured["nonrigid_p95_mm"])
             rows.setdefault((pair.kind, bend_mm), []).append(
                 (float(np.sqrt((true**2).mean())), float(np.quantile(true, HIGH)), *found)
@@ -58,7 +57,7 @@ def bend(offset: np.ndarray, largest_mm: float) -> np.ndarray:
 def bent(scan: Scan, largest_mm: float) -> Scan:
     """Stretch a scan along its second axis."""
     index = np.indices(scan.grid.shape, dtype=np.float32)
-    places = scan.grid.to_world(np.moveaxis(index, 0, -1)) - middle_of(scan.grid)
+    places = scan.grid.to_world(np.moveaxis(index, 0, -1)) - scan.grid.middle_mm
     index[1] += bend(places, largest_mm) / scan.grid.spacing_mm[1]
     return scan.with_data(ndi.map_coordinates(scan.data, index, order=1, mode="nearest"))
 

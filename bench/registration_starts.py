@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from registration_motion import Matrix, carried, middle_of, motion_about, rotation_about
+from registration_motion import Matrix, carried, motion_about, rotation_about
 from registration_table import Pair, chosen_pairs
 from scipy.spatial.transform import Rotation
 
@@ -86,7 +86,7 @@ def random_move(rng: np.random.Generator, grid: Grid, largest_angle: float, larg
     axis, direction = rng.normal(size=(2, 3))
     rotation = rotation_about(axis, rng.uniform(0, largest_angle))
     shift = direction / np.linalg.norm(direction) * rng.uniform(0, largest_shift)
-    return motion_about(middle_of(grid), rotation, shift)
+    return motion_about(grid.middle_mm, rotation, shift)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,12 @@ def test_world_and_index_are_each_others_inverse(grid, index):
     assert grid.to_index(grid.to_world(index)) == pytest.approx(np.array(index), abs=1e-6)
 
 
+@given(grid=grids())
+def test_the_middle_is_as_far_from_the_first_voxel_as_from_the_last(grid):
+    first, last = grid.to_world([0, 0, 0]), grid.to_world(np.array(grid.shape) - 1)
+    assert grid.middle_mm == pytest.approx((first + last) / 2, abs=1e-6)
+
+
 def test_points_keep_the_shape_of_their_array():
     points = np.zeros((7, 2, 3))
     assert block_grid().to_world(points).shape == (7, 2, 3)

@@ -101,6 +101,19 @@ def test_masks_and_sidecars_are_written_and_their_hashes_kept(case: Case) -> Non
     assert "sub-01/ses-M01/xfm/sub-01_ses-M01_from-BL_to-M01_mode-points_xfm.tfm" in record.outputs
 
 
+def test_a_registration_is_noted_with_its_turn_and_the_move_of_the_middle_of_its_fixed_image(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = np.eye(4)
+    moved[:3, 3] = 3.0, 0.0, 4.0
+    found = RigidTransform(moved, RegistrationQuality("PASS"))
+    monkeypatch.setattr(pipeline, "register", lambda *_, **__: found)
+    record = process_participant(case)
+    (noted,) = [r for visit in record.visits if visit.visit == "month1" for r in visit.registrations]
+    assert (noted.fixed, noted.moving, noted.angle_degrees) == ("BL", "M01", 0.0)
+    assert noted.shift_mm == pytest.approx(5.0)
+
+
 def test_a_registration_that_fails_leaves_its_values_empty_and_nothing_uses_it(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def run(
         write_json({"fixed": fixed.name, "moving": moving.name, "matrix_ras": matrix, **described}, report)
     for reason in quality.reasons if quality else ():
         shell.say(reason, level="warning")
-    centre = fixed_scan.grid.to_world([(n - 1) / 2 for n in fixed_scan.grid.shape])
-    moved = f"turned {transform.angle_deg:.2f} degrees, centre moved {transform.shift_mm(centre):.2f} mm"
+    shift_mm = transform.shift_mm(fixed_scan.grid.middle_mm)
+    moved = f"turned {transform.angle_deg:.2f} degrees, middle moved {shift_mm:.2f} mm"
     shell.say(f"{verdict}: {moved}; {output}", verdict=verdict)
     return 1 if verdict == "FAIL" else 0

@@ -73,6 +73,11 @@ class Grid:
         return self.voxel_volume_mm3 / MM3_PER_ML
 
     @property
+    def middle_mm(self) -> NDArray[np.float64]:
+        """(3,) middle of the grid, in scanner RAS+ mm."""
+        return self.to_world((np.array(self.shape) - 1) / 2)
+
+    @property
     def axis_codes(self) -> str:
         """Closest anatomical direction of each array axis, such as ``"LPS"``."""
         return "".join(nib.aff2axcodes(self.affine))

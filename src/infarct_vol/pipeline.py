@@ -205,7 +205,7 @@ def bring_infarct_onto_flair(
     diffusion, mask = acute
     target = diffusion.b0 or diffusion.dwi
     transform = register(flair, target, settings=case.protocol.registration, fixed_brain=brain)
-    log.registered(transform, source="FLAIR", target="DWI")
+    log.registered(transform, flair, source="FLAIR", target="DWI")
     return resample_mask(mask, flair.grid, transform)
 
 
@@ -254,7 +254,7 @@ def register_to_baseline(
         moving_brain=brain,
         fixed_lesion=baseline.infarct,
     )
-    log.registered(transform, source=baseline.session_id, target=flair.identity.session_id)
+    log.registered(transform, baseline.flair, source=baseline.session_id, target=flair.identity.session_id)
     return transform
 
 

@@ -82,7 +82,7 @@ class RegistrationRecord(Record):
     reasons: tuple[str, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
     angle_degrees: float | None = None
-    shift_mm: float | None = None
+    shift_mm: float | None = Field(None, description="move of the middle of the fixed image")
 
 
 class VisitRecord(Record):

@@ -13,7 +13,7 @@ from infarct_vol._version import __version__
 from infarct_vol.change import Accounting
 from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.errors import InfarctVolError, RegistrationError
-from infarct_vol.images import MODALITY_LABELS, LesionMask, Modality
+from infarct_vol.images import MODALITY_LABELS, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.measurement import LesionVolume, measure
 from infarct_vol.protocol import Protocol
@@ -120,8 +120,8 @@ class VisitLog:
         """Note that a parameter cannot be had from this visit's images."""
         self._outcomes[parameter] = _Outcome("not_measurable", reason)
 
-    def registered(self, transform: RigidTransform, *, source: str, target: str) -> None:
-        """Write a transform with its verdict.
+    def registered(self, transform: RigidTransform, fixed: Scan, *, source: str, target: str) -> None:
+        """Write a transform from points of ``fixed`` with its verdict.
 
         Raises
         ------
@@ -146,6 +146,7 @@ class VisitLog:
                 reasons=tuple(reasons),
                 metrics=metrics,
                 angle_degrees=float(transform.angle_deg),
+                shift_mm=transform.shift_mm(fixed.grid.middle_mm),
             )
         )
         where = f"{self.participant.participant_id} {self.session_id}"
