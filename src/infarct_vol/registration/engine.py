@@ -234,13 +234,13 @@ def refine(
         curvature, slope, after = _both(sides, matrices[left], before, steady=keep is None, tukey=tukey)
         for carried, new in zip(weights, after, strict=True):
             carried[left] = new
+        motions = _solved(curvature, slope)
+        converged[left] = _largest_moves(motions, reach) < tolerance_mm
         for place, c in enumerate(left):
-            motion = _solved(curvature[place], slope[place])
-            length = _largest_move(motion, reach)
-            converged[c] = length < tolerance_mm
-            motion = accelerators[c].improved(motion)
-            length = _largest_move(motion, reach)
-            matrices[c] = moved(matrices[c], motion * min(1.0, _LONGEST_STEP_MM / max(length, 1e-12)))
+            motions[place] = accelerators[c].improved(motions[place])
+        lengths = np.maximum(_largest_moves(motions, reach), 1e-12)
+        motions *= np.minimum(1.0, _LONGEST_STEP_MM / lengths)[:, None]
+        matrices[left] = moved(matrices[left], motions)
     return Refined(matrices, converged)
 
 
@@ -252,23 +252,22 @@ def _both(
     forward = _normal_equations(fixed, moving.level, matrices, weights[0], steady=steady, tukey=tukey)
     inverse = inverted(matrices)
     backward = _normal_equations(moving, fixed.level, inverse, weights[1], steady=steady, tukey=tukey)
-    curvature, slope = forward.curvature.copy(), forward.slope.copy()
-    for c, matrix in enumerate(matrices):
-        # the backward direction is linearised for a motion of fixed points, the other way round
-        turned = -adjoint(matrix)
-        curvature[c] += turned.T @ backward.curvature[c] @ turned
-        slope[c] += turned.T @ backward.slope[c]
+    # the backward direction is linearised for a motion of fixed points, the other way round
+    turn = -adjoint(matrices)
+    back = turn.swapaxes(1, 2)
+    curvature = forward.curvature + back @ backward.curvature @ turn
+    slope = forward.slope + (back @ backward.slope[..., None])[..., 0]
     return curvature, slope, [forward.weights, backward.weights]
 
 
 def _solved(curvature: Matrix, slope: Matrix) -> Matrix:
-    """Gauss-Newton motion; no motion where nothing is compared."""
-    diagonal = np.diag(curvature)
-    if not (diagonal > 0).all():
-        return np.zeros(6)
-    scale = 1.0 / np.sqrt(diagonal)
-    system = curvature * np.outer(scale, scale) + 1e-9 * np.eye(6)
-    return np.asarray(-scale * np.linalg.solve(system, scale * slope))
+    """(C, 6) Gauss-Newton motions; no motion where nothing is compared."""
+    diagonal = np.diagonal(curvature, axis1=1, axis2=2)
+    known = np.asarray((diagonal > 0).all(axis=1))
+    scale = known[:, None] / np.sqrt(np.where(known[:, None], diagonal, 1.0))
+    system = curvature * scale[:, :, None] * scale[:, None, :]
+    system += np.where(known, 1e-9, 1.0)[:, None, None] * np.eye(6)
+    return np.asarray(-scale * np.linalg.solve(system, (scale * slope)[..., None])[..., 0])
 
 
 def _extent(points: Values) -> NDArray[np.float64]:
@@ -276,9 +275,10 @@ def _extent(points: Values) -> NDArray[np.float64]:
     return np.array(list(product(*ends)))
 
 
-def _largest_move(motion: Matrix, points: NDArray[np.float64]) -> float:
-    moves = points @ crossing(motion[3:]).T + motion[:3]
-    return float(np.sqrt((moves * moves).sum(axis=1).max()))
+def _largest_moves(motions: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(C,) largest move of (P, 3) points by each of (C, 6) motions."""
+    moves = points @ crossing(motions[:, 3:]).swapaxes(1, 2) + motions[:, None, :3]
+    return np.asarray(np.sqrt(np.square(moves).sum(axis=-1).max(axis=-1)))
 
 
 class Likeness(NamedTuple):

@@ -105,7 +105,7 @@ def _mirrored_nats(
 
 def _offsets(matrix: Matrix, motions: NDArray[np.float64]) -> Matrix:
     """Make (C, 6) motions (shift in mm, rotation about the moving head's centre) after a transform."""
-    return np.array([moved(matrix, motion) for motion in motions])
+    return moved(matrix, motions)
 
 
 def _sharpness(sides: Sides, matrix: Matrix, head: Pyramid, *, own: float) -> float:

@@ -21,29 +21,33 @@ def inverted(matrices: Matrix) -> Matrix:
     return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
 
 
-def crossing(vector: Matrix) -> Matrix:
-    """Return the (3, 3) matrix of the cross product with a vector on its left."""
-    x, y, z = vector
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+def crossing(vectors: Matrix) -> Matrix:
+    """Return the (..., 3, 3) matrices of the cross product with (..., 3) vectors on its left."""
+    result = np.zeros((*vectors.shape, 3))
+    for axis in range(3):
+        after, last = (axis + 1) % 3, (axis + 2) % 3
+        result[..., last, after] = vectors[..., axis]
+        result[..., after, last] = -vectors[..., axis]
+    return result
 
 
-def turned(rotation: Matrix) -> Matrix:
-    """Return the (3, 3) rotation by a rotation vector in radians (Rodrigues)."""
-    angle = float(np.linalg.norm(rotation))
-    cross = crossing(rotation)
+def turned(rotations: Matrix) -> Matrix:
+    """Return the (..., 3, 3) rotations by (..., 3) rotation vectors in radians (Rodrigues)."""
+    angles = np.sqrt(np.square(rotations).sum(axis=-1))[..., None, None]
+    cross = crossing(rotations)
     # sin(a)/a and (1-cos(a))/a^2 without their 0/0
-    first = float(np.sinc(angle / np.pi))
-    second = 0.5 * float(np.sinc(angle / (2 * np.pi))) ** 2
+    first = np.sinc(angles / np.pi)
+    second = 0.5 * np.square(np.sinc(angles / (2 * np.pi)))
     return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
 
 
-def moved(matrix: Matrix, motion: Matrix) -> Matrix:
-    """Apply a motion (shift in mm, rotation vector about the origin) after a (4, 4) transform."""
-    result = np.eye(4)
-    rotation = turned(motion[3:])
-    result[:3, :3] = rotation @ matrix[:3, :3]
-    result[:3, 3] = rotation @ matrix[:3, 3] + motion[:3]
-    return result
+def moved(matrices: Matrix, motions: Matrix) -> Matrix:
+    """Apply (..., 6) motions (shift in mm, rotation vector about the origin) after (..., 4, 4) transforms."""
+    motion = np.zeros((*motions.shape[:-1], 4, 4))
+    motion[..., :3, :3] = turned(motions[..., 3:])
+    motion[..., :3, 3] = motions[..., :3]
+    motion[..., 3, 3] = 1.0
+    return np.asarray(motion @ matrices)
 
 
 def about(linear: Matrix, source: Matrix, target: Matrix) -> Matrix:
@@ -54,16 +58,16 @@ def about(linear: Matrix, source: Matrix, target: Matrix) -> Matrix:
     return matrix
 
 
-def adjoint(matrix: Matrix) -> Matrix:
-    """Return the (6, 6) map from motions of moving points to the same motions of fixed points.
+def adjoint(matrices: Matrix) -> Matrix:
+    """Return the (..., 6, 6) maps from motions of moving points to the same motions of fixed points.
 
-    A motion of moving points by m is, seen through ``matrix`` (fixed -> moving), a motion of fixed points.
+    A motion of moving points by m is, seen through a transform (fixed -> moving), a motion of fixed points.
     """
-    rotation = matrix[:3, :3]
-    inverse = rotation.T
-    result = np.zeros((6, 6))
-    result[:3, :3] = inverse
-    result[:3, 3:] = -inverse @ crossing(matrix[:3, 3])
+    rotations = matrices[..., :3, :3]
+    inverses = rotations.swapaxes(-1, -2)
+    result = np.zeros((*matrices.shape[:-2], 6, 6))
+    result[..., :3, :3] = inverses
+    result[..., :3, 3:] = -inverses @ crossing(matrices[..., :3, 3])
     # the axis of a rotation is a pseudo-vector: a mirror turns it over
-    result[3:, 3:] = np.linalg.det(rotation) * inverse
+    result[..., 3:, 3:] = np.linalg.det(rotations)[..., None, None] * inverses
     return result

@@ -27,7 +27,7 @@ _SCATTER_VOXELS = 0.25
 _CROP_MARGIN_MM = 12.0
 _MOST_SLICES = 4
 # from 15 mm and 15 degrees off, an 8 mm blur led 16 of 16 fits home across contrasts, no blur none of 16
-_BLUR_MM, _BLUR_POINTS = 8.0, 1200
+_BLUR_MM, _BLUR_POINTS = 8.0, 800
 
 
 @dataclass(frozen=True)
