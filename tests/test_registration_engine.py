@@ -21,7 +21,7 @@ from infarct_vol.registration.pyramid import Pyramid, prepare
 from infarct_vol.registration.remainder import remaining_displacement
 from infarct_vol.registration.sampling import sample
 from infarct_vol.registration.search import better, sides_at
-from infarct_vol.registration.shading import flattened_sides
+from infarct_vol.registration.shading import coil_factor, flattened_sides, polynomial
 from infarct_vol.settings import RegistrationSettings
 
 SHAPE = (80, 96, 72)
@@ -174,6 +174,15 @@ def test_slow_shading_between_visits_does_not_pull_the_fit(ball: Scan) -> None:
         errors.append(np.abs(end - start)[:3].max())
     assert errors[0] < 0.01
     assert errors[1] > 2 * errors[0]
+
+
+def test_a_factor_that_no_coil_has_is_not_divided_by() -> None:
+    slow = polynomial(np.linspace([-80, 0, 0], [80, 0, 0], 5, axis=1, dtype=np.float32))
+    along_x = np.all(slow == [-1, -0.5, 0, 0.5, 1], axis=1).astype(np.float32)
+    assert along_x.sum() == 1
+    assert coil_factor(0.4 * along_x, slow) == pytest.approx([0.6, 0.8, 1.0, 1.2, 1.4])
+    # a line through zero at one end
+    assert coil_factor(2 * along_x, slow) == pytest.approx([0.5, 0.5, 1.0, 2.0, 2.0])
 
 
 def test_a_bent_brain_is_measured_after_the_rigid_fit(ball: Scan) -> None:

@@ -51,8 +51,15 @@ def _gain(level: Level, other: Level, matrix: Matrix) -> NDArray[np.float32] | N
     own = np.reciprocal(other.shading.at(level.points, through=matrix))
     few = Side(level.thinned(_POINTS), _KNOTS, own[level.evenly(_POINTS)])
     coefficients = _differential(few, other, matrix)
-    factor = 1 + coefficients @ polynomial(level.points)
-    return np.asarray(own / np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
+    return np.asarray(own / coil_factor(coefficients, polynomial(level.points)))
+
+
+def coil_factor(coefficients: NDArray[np.float32], slow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (N,) factor at points of (19, N) monomials, within what coils do.
+
+    A fit to scans with blank slices passes through zero.
+    """
+    return np.asarray(np.clip(1 + coefficients @ slow, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
 
 
 def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float32]:
@@ -63,7 +70,7 @@ def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float3
     inside = is_inside.astype(np.float32)
     weights, coefficients = inside, np.zeros(len(slow), dtype=np.float32)
     for _ in range(_ROUNDS):
-        values = read_values / (1 + coefficients @ slow)
+        values = read_values / coil_factor(coefficients, slow)
         expected = side.knots.expected(weights[None], values[None])[0]
         residual = values - expected
         spread = _SD_OVER_MEDIAN * float(np.median(np.abs(residual[is_inside]))) if inside.any() else 1.0
@@ -76,7 +83,6 @@ def _differential(side: Side, other: Level, matrix: Matrix) -> NDArray[np.float3
         system += 1e-9 * max(float(np.trace(system)), 1e-9) * np.eye(len(system))
         slope = (weighted @ (read_values - expected)).astype(np.float64)
         coefficients = np.linalg.solve(system, slope).astype(np.float32)
-        coefficients *= float(np.isfinite(coefficients).all())
     return coefficients
 
 
