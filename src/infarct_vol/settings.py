@@ -89,7 +89,7 @@ class RegistrationSettings(Section):
         0.20,
         ge=0,
         description="match (0 to 1: sharpness of the fit x its lead over the mirrored fit) of two scans of "
-        "one contrast below which a reader looks; a sound scan of one's own reached 0.26 and more, another "
+        "one contrast below which a reader looks; a sound scan of one's own reached 0.23 and more, another "
         "person's at most 0.14 (bench/registration_verdict.py, as all limits of this section)",
     )
     match_warn_cross: float = Field(
@@ -111,14 +111,14 @@ class RegistrationSettings(Section):
     match_fail: float = Field(
         0.035,
         ge=0,
-        description="match below which it is refused; right fits of badly moved scans reached down to 0.04",
+        description="match below which it is refused; right fits of badly moved scans reached down to 0.03",
     )
     correlation_alike: float = Field(
         0.90,
         gt=0,
         le=1,
         description="correlation of the intensities from which two scans are of one contrast, whatever they "
-        "are called; another person's reached at most 0.84",
+        "are called; another person's reached at most 0.86",
     )
     correlation_warn: float = Field(
         0.85,
@@ -136,7 +136,7 @@ class RegistrationSettings(Section):
         0.30,
         ge=0,
         description="nats per point; what one scan tells of the other, below which a reader looks; a sound "
-        "scan of one's own reached 0.38 and more",
+        "scan of one's own reached 0.36 and more",
     )
     likeness_fail_nats: float = Field(
         0.15, ge=0, description="nats per point; likeness below which the registration is refused"
@@ -171,7 +171,7 @@ class RegistrationSettings(Section):
         1.2,
         gt=0,
         description="mm; displacement that remains between scans of one contrast (root mean square over the "
-        "brain) above which a reader looks; one's own at most 0.7, another person's 1.7 and more",
+        "brain) above which a reader looks; 95 in 100 of one's own: at most 1.2; another's: from 1.7",
     )
     nonrigid_fail_mm: float = Field(
         2.2,
