@@ -91,12 +91,13 @@ def read(side: Side, other: Level, matrices: Matrix, *, gradient: bool) -> Sampl
     to_index = inverted(other.affine) @ matrices
     found = sample(other.values, applied(to_index, side.level.points), gradient=gradient)
     shape = len(matrices), side.level.intensities.size
-    values, slopes = found.values.reshape(shape), found.gradient.reshape(3, *shape) if gradient else None
+    values = found.values.reshape(shape)
+    slopes = found.gradient.reshape(3, *shape) if gradient else found.gradient
     if side.gain is not None:
         values *= side.gain
-        if slopes is not None:
+        if gradient:
             slopes *= side.gain
-    return Samples(values, found.gradient if slopes is None else slopes, found.inside.reshape(shape))
+    return Samples(values, slopes, found.inside.reshape(shape))
 
 
 def _spread(knots: Knots, weights: Values, residual: Values) -> Values:

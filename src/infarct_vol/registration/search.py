@@ -7,6 +7,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infarct_vol.registration.engine import Side, Sides, refine, score
 from infarct_vol.registration.motion import Matrix, about, inverted
@@ -65,7 +66,8 @@ def _climbed(
     smooth = (Side(fixed.smooth, _KNOTS_COARSE), Side(moving.smooth, _KNOTS_COARSE))
     full = sides_at(fixed, moving, level_mm=COARSE_MM, knots=_KNOTS_COARSE, count=_POINTS_FULL)
     middle = sides_at(fixed, moving, level_mm=MIDDLE_MM, knots=_KNOTS_MIDDLE, count=_POINTS_MIDDLE)
-    starts = _matrices(_ranked(np.array(candidates), smooth)[:tried])
+    places = np.array(candidates)
+    starts = _matrices(_ranked(places, score(smooth, places))[:tried])
     ends = refine(smooth, starts, tolerance_mm=1.0, max_steps=10).matrices
     starts = _matrices(_distinct(better(ends, starts, full), fixed)[: 2 * kept])
     ends = refine(full, starts, tolerance_mm=0.5, max_steps=10).matrices
@@ -77,9 +79,8 @@ def _climbed(
 def better(ends: Matrix, starts: Matrix, sides: Sides) -> list[Start]:
     """Rank the ends of climbs, or their starts where a climb led away from what it was to find."""
     after, before = score(sides, ends), score(sides, starts)
-    found = np.maximum(after, before)
     matrices = np.where((after >= before)[:, None, None], ends, starts)
-    return [Start(matrices[c], float(found[c])) for c in np.argsort(-found, kind="stable")]
+    return _ranked(matrices, np.maximum(after, before))
 
 
 def sides_at(fixed: Pyramid, moving: Pyramid, *, level_mm: float, knots: int, count: int) -> Sides:
@@ -92,9 +93,8 @@ def _matrices(starts: Sequence[Start]) -> Matrix:
     return np.array([start.matrix for start in starts])
 
 
-def _ranked(matrices: Matrix, sides: Sides) -> list[Start]:
-    found = score(sides, matrices)
-    return [Start(matrices[c], float(found[c])) for c in np.argsort(-found, kind="stable")]
+def _ranked(matrices: Matrix, scores: NDArray[np.float64]) -> list[Start]:
+    return [Start(matrices[c], float(scores[c])) for c in np.argsort(-scores, kind="stable")]
 
 
 def _distinct(starts: Sequence[Start], fixed: Pyramid) -> list[Start]:
