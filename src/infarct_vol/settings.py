@@ -265,6 +265,37 @@ class AcuteSettings(Section):
         description="mean log DWI over its surroundings a component needs: 0.2 is 22 percent brighter, "
         "about what a reader sees (own trials)",
     )
+    faint_brightness: float = Field(
+        0.1,
+        ge=0,
+        description="mean log DWI a fainter component needs; it must also reach 'faint_standout' "
+        "(bench/segmentation.py, as all of this kind)",
+    )
+    faint_standout: float = Field(
+        3.0,
+        ge=0,
+        description="contrast of a fainter component to the tissue 3 to 7 mm round it, in spreads of that "
+        "tissue: iron-rich nuclei and cortex reached 2.5",
+    )
+    standout: float = Field(
+        2.5, ge=0, description="the same for any component under 'standout_below_ml': cortex reached 2.5"
+    )
+    standout_below_ml: float = Field(
+        1.0, ge=0, description="mL; larger components need not stand out from a ring of tissue round them"
+    )
+    focal_brightness: float = Field(
+        0.24,
+        ge=0,
+        description="mean log DWI of a component that may be an infarct for its looks, whatever its ADC: "
+        "emboli a few voxels large, or some days old, hardly lower the ADC",
+    )
+    focal_score: float = Field(
+        7.0,
+        ge=0,
+        description="what such a component needs: its contrast to the tissue round it (in spreads, 6 at "
+        "most) plus its mean evidence from the mirrored hemisphere (4 at most); artefacts near sinuses "
+        "reached 6.6, on both sides",
+    )
     without_adc_evidence: float = Field(
         2.0,
         ge=0,
@@ -287,6 +318,16 @@ class AcuteSettings(Section):
         lt=1,
         description="share of the local lesion contrast at the boundary; a half keeps the volume unbiased "
         "under partial volume",
+    )
+    soft_boundary_fraction: float = Field(
+        0.33,
+        gt=0,
+        lt=1,
+        description="the same for a component whose mean ADC is hardly lowered: it fades into the tissue, "
+        "and experts draw all of it",
+    )
+    soft_adc_ratio: float = Field(
+        0.9, gt=0, description="mean ADC over usual ADC from which a component counts as hardly lowered"
     )
     boundary_margin: float = Field(
         0.15,

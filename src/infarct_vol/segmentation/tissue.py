@@ -35,6 +35,7 @@ CSF_LOG_DWI = 0.1
 # without an ADC map, CSF is what is darker on DWI than this (log units under the trend)
 DARK_LOG_DWI = -0.5
 MINIMUM_TISSUE_VOXELS = 500
+ZERO_PERCENT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,15 @@ def usual_adc(adc_um2_per_s: NDArray[np.float32], *, where: str) -> float:
     return histogram_mode(inside, low=low, high=high, width=10.0)
 
 
+def zero_level(data: NDArray[np.float32]) -> np.float32:
+    """Intensity that stands for no signal: the lowest percent of the image, air or stripped background.
+
+    Contrast is counted from here, so that an offset of the scanner or converter changes nothing.
+    """
+    finite = data[np.isfinite(data)]
+    return np.float32(np.percentile(finite, ZERO_PERCENT)) if finite.size else np.float32(0)
+
+
 def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: AcuteSettings) -> PreparedCase:
     """Bring one case into its canonical box and find its tissue, usual ADC and midplane.
 
@@ -108,7 +118,7 @@ def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: Acu
         raise SegmentationError(msg, where=where)
     frame = canonical_frame(dwi.grid, brain.data)
     inside = frame.take(brain.data)
-    signal = frame.take(dwi.data)
+    signal = frame.take(dwi.data) - zero_level(dwi.data)
     valid = inside & np.isfinite(signal) & (signal > 0)
     usual = float("nan")
     change: Volume | None = None

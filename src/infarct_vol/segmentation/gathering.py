@@ -1,0 +1,137 @@
+"""Evidence for an acute infarct, voxel by voxel: local references, spread, and the mirrored hemisphere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from infarct_vol.segmentation.cleanup import keep_touching, neighbourhood
+from infarct_vol.segmentation.evidence import Features, LesionModel, log_likelihood_ratio
+from infarct_vol.segmentation.reference import local_reference, local_spread, robust_centre_and_spread
+from infarct_vol.segmentation.symmetry import brightest_nearby, reflect
+from infarct_vol.segmentation.tissue import PreparedCase
+from infarct_vol.settings import AcuteSettings
+
+Volume = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+NO_EVIDENCE = np.float32(-10.0)
+# an ADC more than 10 percent above usual speaks against an acute infarct whatever the DWI shows
+ADC_RISE_LIMIT = 0.1
+ADC_RISE_EVIDENCE = np.float32(-2.0)
+SPREAD_MM = 16.0
+# a mirrored voxel darker than this (log DWI) is CSF or outside and says nothing
+MIRROR_FLOOR = -0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Evidence of one pass, arrays (X, Y, Z) in the canonical box.
+
+    Parameters
+    ----------
+    brightness, brightness_sd
+        Log DWI over its local reference, and its local spread.
+    adc_change_sd
+        Local spread of the log ADC; ``None`` without an ADC map.
+    own
+        Log likelihood ratio of the voxel's own DWI and ADC.
+    total
+        The same with what the mirrored hemisphere adds or takes.
+    """
+
+    brightness: Volume
+    brightness_sd: Volume
+    adc_change_sd: Volume | None
+    own: Volume
+    total: Volume
+
+
+def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSettings) -> Evidence:
+    """Compare every voxel with its surroundings and its mirror, in passes from coarse to fine.
+
+    After each pass the provisional lesion, one voxel wider, is taken out of the reference tissue.
+    """
+    reference = case.reference
+    found: Evidence | None = None
+    for count in range(1, len(settings.reference_mm) + 1):
+        found = _one_pass(
+            case, reference, sigmas=settings.reference_mm[:count], model=model, settings=settings
+        )
+        candidate = found.total > settings.grow_evidence
+        lesion = keep_touching(candidate, found.total > settings.seed_evidence, connectivity=26)
+        wider = ndimage.binary_dilation(lesion, neighbourhood(26))
+        reference = _enough(case.reference & ~wider, fallback=case.reference)
+    if found is None:
+        msg = "reference_mm must name at least one scale"
+        raise ValueError(msg)
+    return found
+
+
+def _enough(reference: Mask, *, fallback: Mask) -> Mask:
+    # with nearly all tissue provisional lesion there is nothing left to compare with
+    return reference if reference.sum() > 0.2 * fallback.sum() else fallback
+
+
+def _one_pass(
+    case: PreparedCase,
+    reference: Mask,
+    *,
+    sigmas: tuple[float, ...],
+    model: LesionModel,
+    settings: AcuteSettings,
+) -> Evidence:
+    spacing_mm, tissue, change = case.frame.spacing_mm, case.tissue, case.adc_change
+    bright = case.flat_dwi - local_reference(
+        case.flat_dwi, reference, sigmas_mm=sigmas, spacing_mm=spacing_mm
+    )
+    centre, _ = robust_centre_and_spread(bright[reference])
+    bright = np.where(tissue, bright - np.float32(centre), 0).astype(np.float32)
+    # the first pass knows no lesion yet, and a large one would pass for local spread
+    spread_mm = SPREAD_MM if len(sigmas) > 1 else None
+    bright_sd = local_spread(bright, reference, sigma_mm=spread_mm, spacing_mm=spacing_mm)
+    change_sd = None
+    if change is not None:
+        change_sd = local_spread(change, reference, sigma_mm=spread_mm, spacing_mm=spacing_mm)
+    features = Features(
+        brightness=bright[tissue],
+        brightness_sd=bright_sd[tissue],
+        adc_change=None if change is None else change[tissue],
+        adc_change_sd=None if change_sd is None else change_sd[tissue],
+        correlation=_correlation(bright, bright_sd, change, change_sd, reference),
+    )
+    ratio = log_likelihood_ratio(features, model)
+    ratio[features.brightness < 0] = NO_EVIDENCE
+    if features.adc_change is not None:
+        raised = features.adc_change > ADC_RISE_LIMIT
+        ratio[raised] = np.minimum(ratio[raised], ADC_RISE_EVIDENCE)
+    own = np.full(tissue.shape, NO_EVIDENCE, dtype=np.float32)
+    own[tissue] = ratio
+    total = own.copy()
+    asymmetry = _asymmetry(case, bright, bright_sd, settings)[tissue]
+    total[tissue] = ratio + np.clip(asymmetry, -settings.mirror_veto, settings.mirror_support)
+    return Evidence(bright, bright_sd, change_sd, own, total)
+
+
+def _correlation(
+    bright: Volume, bright_sd: Volume, change: Volume | None, change_sd: Volume | None, reference: Mask
+) -> float:
+    if change is None or change_sd is None:
+        return 0.0
+    a, c = bright[reference] / bright_sd[reference], change[reference] / change_sd[reference]
+    usual = (np.abs(a) < 3) & (np.abs(c) < 3)
+    a, c = a[usual].astype(np.float64), c[usual].astype(np.float64)
+    scale = np.sqrt((a * a).sum() * (c * c).sum())
+    return float(np.clip((a * c).sum() / scale, -0.9, 0.9)) if scale > 0 else 0.0
+
+
+def _asymmetry(case: PreparedCase, bright: Volume, bright_sd: Volume, settings: AcuteSettings) -> Volume:
+    """How many local SD a voxel is brighter than anything near its mirror image."""
+    spacing_mm = case.frame.spacing_mm
+    seen = np.where(case.tissue, bright, np.float32(-0.5))
+    twin = reflect(seen, case.plane, spacing_mm, outside=-0.5)
+    twin = brightest_nearby(twin, spacing_mm, reach_mm=settings.mirror_reach_mm)
+    return np.asarray((bright - np.maximum(twin, MIRROR_FLOOR)) / bright_sd, dtype=np.float32)
