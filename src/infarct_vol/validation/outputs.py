@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from infarct_vol.tables.csvtext import csv_text
 from infarct_vol.validation.agreement import Agreement
 from infarct_vol.validation.statistics import bland_altman
 from infarct_vol.validation.summary import AgreementRow, StatisticRow
+
+_FORMATS = (("png", 2.0), ("svg", 1.0))
 
 
 def cases_csv(agreement: Agreement) -> str:
@@ -45,9 +48,6 @@ def write_agreement(agreement: Agreement, out: Path | str) -> list[Path]:
     return written
 
 
-_FORMATS = (("png", 2.0), ("svg", 1.0))
-
-
 def _pictures(agreement: Agreement) -> Iterator[tuple[str, Picture]]:
     for parameter in dict.fromkeys(row.parameter for row in agreement.rows):
         rows = [row for row in agreement.rows if row.parameter == parameter]
@@ -57,22 +57,24 @@ def _pictures(agreement: Agreement) -> Iterator[tuple[str, Picture]]:
         regions = [r.region for r in rows]
         groups = regions if set(regions) != {"unknown"} else None
         title = f"{parameter}, {len(rows)} cases"
+        stem = re.sub(r"[^\w-]", "_", parameter)
         yield (
-            f"{parameter}_bland_altman",
+            f"{stem}_bland_altman",
             difference_chart(
                 reference, compared, levels=_levels(reference, compared), groups=groups, title=title
             ),
         )
-        yield f"{parameter}_equality", equality_chart(reference, compared, groups=groups, title=title)
+        yield f"{stem}_equality", equality_chart(reference, compared, groups=groups, title=title)
 
 
 def _levels(reference: list[float], compared: list[float]) -> list[Level]:
     found = bland_altman(reference, compared)
-    lines = (
-        ("bias", found.bias, found.bias_low, found.bias_high),
-        ("+1.96 SD", found.upper, found.upper_low, found.upper_high),
-        ("-1.96 SD", found.lower, found.lower_low, found.lower_high),
-    )
+    lines = [("bias", found.bias, found.bias_low, found.bias_high)]
+    if found.sd:
+        lines += [
+            ("+1.96 SD", found.upper, found.upper_low, found.upper_high),
+            ("-1.96 SD", found.lower, found.lower_low, found.lower_high),
+        ]
     return [
         Level(name, value, low, high)
         for name, value, low, high in lines
