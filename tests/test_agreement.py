@@ -119,6 +119,7 @@ def test_folders_are_paired_by_path_then_name_then_session(tmp_path):
         "two_mask": 0.8,
         "sub-3/sub-3_ses-M03_msk": 0.7,
     }
+    assert [row.parameter for row in found.rows] == ["infarct_dwi", "infarct", "infarct"]
     identified = [(r.participant_id, r.session_id) for r in found.rows]
     assert identified == [("sub-1", "ses-1"), ("sub-3", "ses-M03"), ("", "")]
 
