@@ -323,6 +323,20 @@ def test_the_same_pairs_give_the_same_bytes(two_runs, tmp_path):
         assert one.read_bytes() == two.read_bytes(), one.name
 
 
+def test_two_cases_make_no_chart(tmp_path):
+    a = table(tmp_path / "a.csv", volume(1, 2.0), volume(2, 3.0))
+    written = write_agreement(iv.agree(a, a), tmp_path / "out")
+    assert [path.name for path in written] == ["cases.csv", "summary.csv", "agreement.json"]
+
+
+def test_a_parameter_with_a_strange_name_stays_in_its_folder(tmp_path):
+    rows = [{**volume(n, 2.0 + n), "parameter": "../up"} for n in range(3)]
+    a = table(tmp_path / "a.csv", *rows)
+    written = write_agreement(iv.agree(a, a), tmp_path / "out")
+    assert {path.parent for path in written} == {tmp_path / "out"}
+    assert (tmp_path / "out" / "___up_equality.svg").is_file()
+
+
 def test_the_command_writes_what_it_is_asked_for(two_runs, tmp_path):
     out = tmp_path / "out"
     stdout = json.loads(agree(*two_runs, "--json", "--out", out).stdout)

@@ -59,7 +59,7 @@ def difference_chart(
         axes.axhspan(level.low, level.high, color="#5f6b7a", alpha=0.16, lw=0)
         axes.axhline(level.value, color=INK, lw=1.1, ls="-" if at == 0 else (0, (5, 3)))
         axes.annotate(
-            f"{level.name}\n{level.value:+.3g} mL".replace("-", "\N{MINUS SIGN}"),
+            f"{level.name}: {level.value:+.3g}".replace("-", "\N{MINUS SIGN}"),
             (1.01, level.value),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -70,8 +70,10 @@ def difference_chart(
     mean = (reference + compared) / 2
     axes.set_xlim(cube_root_axis(axes.xaxis, most_ml=float(mean.max(initial=0.0))))
     _points(axes, np.cbrt(mean), compared - reference, groups)
-    axes.set_xlabel("mean of both volumes, mL (cube-root scale)", color=MUTED, fontsize=8.5)
-    axes.set_ylabel("compared minus reference, mL (bands: 95 % intervals)", color=MUTED, fontsize=8.5)
+    axes.set_xlabel(
+        "mean of both volumes, mL (cube-root scale; bands: 95 % intervals)", color=MUTED, fontsize=8.5
+    )
+    axes.set_ylabel("compared minus reference, mL", color=MUTED, fontsize=8.5)
     return picture
 
 
@@ -97,7 +99,7 @@ def equality_chart(
 def _chart(title: str, *, width_px: int, right_px: int) -> tuple[Picture, Axes]:
     """Return a picture and its axes, which end ``right_px`` before its right border."""
     picture = Picture(width_px, _CHART_HEIGHT_PX)
-    left = 55 / width_px
+    left = 64 / width_px
     axes = picture.add_axes((left, 0.15, 1 - left - right_px / width_px, 0.73))
     clean_axes(axes)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", parse_math=False)

@@ -15,6 +15,8 @@ from infarct_vol.validation.agreement import Agreement
 from infarct_vol.validation.statistics import bland_altman
 from infarct_vol.validation.summary import AgreementRow, StatisticRow
 
+_FEWEST_IN_A_CHART = 3
+"""With two cases the intervals of the limits are 30 times as wide as what they stand beside."""
 _FORMATS = (("png", 2.0), ("svg", 1.0))
 
 
@@ -27,7 +29,7 @@ def write_agreement(agreement: Agreement, out: Path | str) -> list[Path]:
     """Write ``cases.csv``, ``summary.csv``, ``agreement.json`` and, of each parameter, two charts.
 
     Charts are ``<parameter>_bland_altman`` and ``<parameter>_equality``, as PNG and SVG, for parameters
-    with two cases at least.
+    with three cases at least.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def write_agreement(agreement: Agreement, out: Path | str) -> list[Path]:
 def _pictures(agreement: Agreement) -> Iterator[tuple[str, Picture]]:
     for parameter in dict.fromkeys(row.parameter for row in agreement.rows):
         rows = [row for row in agreement.rows if row.parameter == parameter]
-        if len(rows) < 2:
+        if len(rows) < _FEWEST_IN_A_CHART:
             continue
         reference, compared = [r.reference_ml for r in rows], [r.compared_ml for r in rows]
         regions = [r.region for r in rows]
