@@ -248,6 +248,17 @@ class AcuteSettings(Section):
     seed_evidence: float = Field(
         5.0, description="natural log; a candidate needs a voxel of at least this (own trials)"
     )
+    regional_mm: float = Field(
+        4.0,
+        gt=0,
+        description="mm; SD of the neighbourhood over which evidence is averaged: a faint infarct is sure as "
+        "a region, not by any voxel (own trials)",
+    )
+    regional_evidence: float = Field(
+        1.0,
+        description="natural log; averaged evidence from which a region is lesion (three healthy scans at "
+        "three b-values and two slice thicknesses reached 0.7)",
+    )
     component_evidence: float = Field(
         8.0,
         description="natural log; peak a component of 0.1 mL needs to be kept (own trials: in a healthy scan "

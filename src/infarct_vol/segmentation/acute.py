@@ -29,7 +29,7 @@ from infarct_vol.segmentation.cleanup import (
 )
 from infarct_vol.segmentation.components import Component, judge_components
 from infarct_vol.segmentation.evidence import LesionModel
-from infarct_vol.segmentation.gathering import Evidence, gather_evidence
+from infarct_vol.segmentation.gathering import Evidence, gather_evidence, lesion_core
 from infarct_vol.segmentation.reader_flags import reader_flags
 from infarct_vol.segmentation.tissue import PreparedCase, prepare_case
 from infarct_vol.settings import AcuteSettings
@@ -130,8 +130,7 @@ def _lesion_model(dwi: Scan, case: PreparedCase, settings: AcuteSettings) -> Les
 
 def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Drawing:
     """Draw the boundary round strong evidence and keep the components that deserve it."""
-    strong = found.total > settings.seed_evidence
-    core = keep_touching(found.total > settings.grow_evidence, strong, connectivity=26) & strong
+    core = lesion_core(found, settings=settings, seed=settings.seed_evidence)
     fraction = _fraction(case, found, core, settings=settings)
     middle = keep_touching(fraction > settings.boundary_fraction, core, connectivity=settings.connectivity)
     labels, count = label_components(middle, connectivity=settings.connectivity)

@@ -54,6 +54,8 @@ class Component:
         Mean evidence that the mirrored hemisphere added.
     brightness
         Mean log DWI over its surroundings.
+    regional
+        Highest evidence of a region in it; see `Evidence`.
     standout
         How many spreads of the tissue 3 to 7 mm away it is brighter than that tissue; NaN where the
         component fell before this was asked.
@@ -71,6 +73,7 @@ class Component:
     own_evidence: float
     mirror_support: float
     brightness: float
+    regional: float
     standout: float
     adc_ratio: float
     reason: str
@@ -93,6 +96,7 @@ def judge_components(
     peak = ndimage.maximum(found.total, labels, index)
     own = ndimage.mean(found.own, labels, index)
     total = ndimage.mean(found.total, labels, index)
+    regional = ndimage.maximum(found.regional, labels, index)
     bright = ndimage.mean(found.brightness, labels, index)
     change = np.full(count, np.nan)
     if case.adc_change is not None:
@@ -106,6 +110,7 @@ def judge_components(
             float(own[i]),
             float(total[i] - own[i]),
             float(bright[i]),
+            float(regional[i]),
             case.adc_change is not None,
         )
         reason, standout = _early_reason(known, settings), float("nan")
@@ -120,6 +125,7 @@ def judge_components(
                 own_evidence=known.own,
                 mirror_support=known.support,
                 brightness=known.brightness,
+                regional=known.regional,
                 standout=standout,
                 adc_ratio=float(np.exp(change[i])),
                 reason=reason,
@@ -136,6 +142,7 @@ class _Known:
     own: float
     support: float
     brightness: float
+    regional: float
     has_adc: bool
 
     def needed(self, settings: AcuteSettings) -> float:
@@ -143,6 +150,10 @@ class _Known:
         evidence = settings.component_evidence + (0.0 if self.has_adc else settings.without_adc_evidence)
         relief = settings.size_relief * np.log10(self.volume_ml / SIZE_OF_FULL_EVIDENCE_ML)
         return float(max(evidence - relief, settings.seed_evidence))
+
+    def region(self, settings: AcuteSettings) -> bool:
+        """Tell whether it is sure as a region."""
+        return self.has_adc and self.regional > settings.regional_evidence
 
     def visible(self, settings: AcuteSettings) -> float:
         return settings.component_brightness if self.has_adc else settings.without_adc_brightness
@@ -153,6 +164,8 @@ def _early_reason(known: _Known, settings: AcuteSettings) -> str:
     faint = settings.faint_brightness if known.has_adc else settings.without_adc_brightness
     if known.brightness < faint:
         return f"not bright: {known.brightness:.2f} over its surroundings"
+    if known.region(settings):
+        return ""
     sure = known.peak >= known.needed(settings) and known.own > 0
     focal = known.has_adc and known.brightness >= settings.focal_brightness and known.own > FOCAL_OWN
     if sure or focal:
@@ -163,7 +176,7 @@ def _early_reason(known: _Known, settings: AcuteSettings) -> str:
 
 
 def _late_reason(known: _Known, standout: float, settings: AcuteSettings) -> str:
-    if (
+    if known.region(settings) or (
         known.has_adc
         and known.brightness >= settings.focal_brightness
         and known.own > FOCAL_OWN

@@ -10,7 +10,12 @@ from scipy import ndimage
 
 from infarct_vol.segmentation.cleanup import keep_touching, neighbourhood
 from infarct_vol.segmentation.evidence import Features, LesionModel, log_likelihood_ratio
-from infarct_vol.segmentation.reference import local_reference, local_spread, robust_centre_and_spread
+from infarct_vol.segmentation.reference import (
+    local_reference,
+    local_spread,
+    robust_centre_and_spread,
+    smooth_in_tissue,
+)
 from infarct_vol.segmentation.symmetry import brightest_nearby, reflect
 from infarct_vol.segmentation.tissue import PreparedCase
 from infarct_vol.settings import AcuteSettings
@@ -23,6 +28,8 @@ NO_EVIDENCE = np.float32(-10.0)
 ADC_RISE_LIMIT = 0.1
 ADC_RISE_EVIDENCE = np.float32(-2.0)
 SPREAD_MM = 16.0
+# single voxels count no more than this in the evidence of a region
+REGIONAL_LIMITS = (-6.0, 8.0)
 # a mirrored voxel darker than this (log DWI) is CSF or outside and says nothing
 MIRROR_FLOOR = -0.1
 
@@ -41,6 +48,8 @@ class Evidence:
         Log likelihood ratio of the voxel's own DWI and ADC.
     total
         The same with what the mirrored hemisphere adds or takes.
+    regional
+        Mean of ``total`` over the tissue nearby: what a large faint infarct shows and a noisy voxel does not.
     """
 
     brightness: Volume
@@ -48,6 +57,7 @@ class Evidence:
     adc_change_sd: Volume | None
     own: Volume
     total: Volume
+    regional: Volume
 
 
 def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSettings) -> Evidence:
@@ -61,14 +71,25 @@ def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSe
         found = _one_pass(
             case, reference, sigmas=settings.reference_mm[:count], model=model, settings=settings
         )
-        candidate = found.total > settings.grow_evidence
-        lesion = keep_touching(candidate, found.total > settings.seed_evidence, connectivity=26)
+        lesion = lesion_core(found, settings=settings, seed=settings.grow_evidence)
         wider = ndimage.binary_dilation(lesion, neighbourhood(26))
         reference = _enough(case.reference & ~wider, fallback=case.reference)
     if found is None:
         msg = "reference_mm must name at least one scale"
         raise ValueError(msg)
     return found
+
+
+def lesion_core(found: Evidence, *, settings: AcuteSettings, seed: float) -> Mask:
+    """Voxels with evidence of at least ``seed`` that are sure, by themselves or as a region.
+
+    A voxel is sure by itself where it is connected to evidence of ``seed_evidence``; a region is where the
+    evidence of all its tissue together favours infarct.
+    """
+    strong = found.total > settings.seed_evidence
+    sure = keep_touching(found.total > settings.grow_evidence, strong, connectivity=26)
+    region = (found.regional > settings.regional_evidence) & (found.total > settings.grow_evidence)
+    return np.asarray((sure & (found.total > seed)) | region, dtype=np.bool_)
 
 
 def _enough(reference: Mask, *, fallback: Mask) -> Mask:
@@ -113,7 +134,10 @@ def _one_pass(
     total = own.copy()
     asymmetry = _asymmetry(case, bright, bright_sd, settings)[tissue]
     total[tissue] = ratio + np.clip(asymmetry, -settings.mirror_veto, settings.mirror_support)
-    return Evidence(bright, bright_sd, change_sd, own, total)
+    regional = smooth_in_tissue(
+        np.clip(total, *REGIONAL_LIMITS), tissue, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm
+    )
+    return Evidence(bright, bright_sd, change_sd, own, total, regional)
 
 
 def _correlation(
