@@ -120,8 +120,8 @@ def spatial_accounting(baseline: LesionMask, followup: LesionMask) -> Accounting
     GridMismatchError
         If the masks do not share one grid.
     """
-    counts = np.bincount(change_labels(baseline, followup).ravel(), minlength=len(CHANGE_LABELS) + 1)
-    persistent, resolved, new = (int(counts[label]) for label in CHANGE_LABELS)
+    labels = change_labels(baseline, followup)
+    persistent, resolved, new = (int(np.count_nonzero(labels == label)) for label in CHANGE_LABELS)
     return Accounting(
         persistent_voxels=persistent,
         resolved_voxels=resolved,
