@@ -124,7 +124,7 @@ def test_notebook_and_text_forms_state_ml() -> None:
 
 
 def test_mask_row_names_the_file() -> None:
-    row = mask_row(block(), file="reader.nii.gz")
+    row = mask_row(measure(block()), file="reader.nii.gz")
     assert (row.file, row.voxel_count, row.lesion_count) == ("reader.nii.gz", 1000, 1)
     assert row.volume_ml == pytest.approx(5.0)
 
@@ -133,7 +133,7 @@ def test_mask_row_uses_the_connectivity_given() -> None:
     data = np.zeros((3, 3, 3), dtype=bool)
     data[0, 0, 0] = data[1, 1, 1] = True
     mask = LesionMask(data, Grid((3, 3, 3), np.eye(4)))
-    assert [mask_row(mask, file="m", connectivity=c).lesion_count for c in (6, 26)] == [2, 1]
+    assert [mask_row(measure(mask, connectivity=c), file="m").lesion_count for c in (6, 26)] == [2, 1]
 
 
 @given(own.masks())

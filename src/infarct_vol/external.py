@@ -27,6 +27,7 @@ from infarct_vol.study import Participant
 OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
+_NOT_INFARCT = re.compile(r"_desc-(brain|cavity|newlesion|auto)_mask\.nii(\.gz)?$")
 _NAMED: tuple[tuple[Modality, re.Pattern[str]], ...] = (
     ("dwi", re.compile(r"(?<![a-z])(dwi|trace|adc)(?![a-z])", re.IGNORECASE)),
     ("flair", re.compile(r"(?<![a-z])flair(?![a-z])", re.IGNORECASE)),
@@ -88,20 +89,26 @@ class MaskFolder:
 
 
 def find_masks(folder: Path, participant: Participant, *, session_id: str | None = None) -> tuple[Path, ...]:
-    """Return the mask files of a participant: ``**/<sub>_<ses>_*mask.nii[.gz]``."""
+    """Return the files of a participant that may be infarct masks: ``**/<sub>_<ses>_*mask.nii[.gz]``.
+
+    Those that say they are something else by ``desc-brain``, ``desc-cavity``, ``desc-newlesion`` or
+    ``desc-auto``, as our own results do, are left out.
+    """
     sessions = [session_id] if session_id else [s.session_id for s in participant.sessions]
     wanted = [
         re.compile(rf"{re.escape(participant.label)}_{re.escape(s)}_.*mask\.nii(\.gz)?") for s in sessions
     ]
     files = sorted([*folder.rglob("*mask.nii.gz"), *folder.rglob("*mask.nii")])
-    return tuple(path for path in files if any(pattern.fullmatch(path.name) for pattern in wanted))
+    own = [path for path in files if any(pattern.fullmatch(path.name) for pattern in wanted)]
+    return tuple(path for path in own if not _NOT_INFARCT.search(path.name))
 
 
 def unused_masks(folder: Path, participants: Iterable[Participant]) -> tuple[str, ...]:
     """Return the image files of a folder of masks that belong to no session, relative to the folder."""
     used = {path for participant in participants for path in find_masks(folder, participant)}
     images = (path for path in folder.rglob("*") if path.name.lower().endswith(_IMAGE_SUFFIXES))
-    return tuple(sorted(path.relative_to(folder).as_posix() for path in images if path not in used))
+    unused = (path for path in images if path not in used and not _NOT_INFARCT.search(path.name))
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in unused))
 
 
 def external_mask(

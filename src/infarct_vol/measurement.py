@@ -132,9 +132,8 @@ def measure(mask: LesionMask, *, connectivity: int = 26, brain_map: BrainMap | N
     )
 
 
-def mask_row(mask: LesionMask, *, file: str, connectivity: int = 26) -> MaskRow:
+def mask_row(volume: LesionVolume, *, file: str) -> MaskRow:
     """Return one mask's row of the measuring table; ``file`` is the name shown for it."""
-    volume = measure(mask, connectivity=connectivity)
     values = {name: getattr(volume, name) for name in MaskRow.model_fields if name != "file"}
     return MaskRow(file=file, **values)
 

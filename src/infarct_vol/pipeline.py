@@ -62,7 +62,7 @@ class Case:
     protocol
         The effective protocol.
     masks
-        Folder of masks made elsewhere, used instead of segmenting.
+        Folder of masks made elsewhere, which count in place of the automatic ones.
     """
 
     participant: Participant

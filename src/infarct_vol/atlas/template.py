@@ -77,7 +77,10 @@ def load_template() -> Template:
     total = coarse.sum(axis=0)
     inside = ndimage.binary_fill_holes(closed(total > 0.5, _CLOSING_MM, spacing_mm=coarse_grid.spacing_mm))
     rest = np.where(inside, np.clip(1 - total, 0, 1), 0).astype(np.float32)
-    return Template(tissue, grid, np.concatenate([coarse, rest[None]]), coarse_grid)
+    parts = np.concatenate([coarse, rest[None]])
+    for kept in (tissue, parts):
+        kept.setflags(write=False)
+    return Template(tissue, grid, parts, coarse_grid)
 
 
 def _path(tissue: str) -> Path:
