@@ -155,6 +155,7 @@ def test_a_mask_of_a_manifest_is_used_without_a_folder(tmp_path: Path) -> None:
 def test_our_own_other_results_are_no_infarct_masks(tmp_path: Path) -> None:
     for desc in ("infarct", "cavity", "newlesion", "auto", "brain"):
         write(tmp_path, f"anat/sub-01_ses-M01_desc-{desc}_mask.nii.gz", block())
+    write(tmp_path, "anat/sub-01_ses-M01_space-BL_desc-change_dseg.nii.gz", block())
     assert [path.name for path in find_masks(tmp_path, PERSON)] == ["sub-01_ses-M01_desc-infarct_mask.nii.gz"]
     assert unused_masks(tmp_path, [PERSON]) == ()
 

@@ -27,7 +27,7 @@ from infarct_vol.study import Participant
 OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
-_NOT_INFARCT = re.compile(r"_desc-(brain|cavity|newlesion|auto)_mask\.nii(\.gz)?$")
+_NOT_INFARCT = re.compile(r"_desc-((brain|cavity|newlesion|auto)_mask|change_dseg)\.nii(\.gz)?$")
 _NAMED: tuple[tuple[Modality, re.Pattern[str]], ...] = (
     ("dwi", re.compile(r"(?<![a-z])(dwi|trace|adc)(?![a-z])", re.IGNORECASE)),
     ("flair", re.compile(r"(?<![a-z])flair(?![a-z])", re.IGNORECASE)),
