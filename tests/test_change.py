@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from strategies import absent_row, mask_pairs, participant, scan_record, visit_record, volume_row
 
-from infarct_vol.change import ChangeRow, change_rows, participant_changes, spatial_accounting
+from infarct_vol.change import ChangeRow, change_labels, change_rows, participant_changes, spatial_accounting
 from infarct_vol.errors import GridMismatchError, UsageError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask
@@ -325,6 +325,17 @@ def test_accounting_identities_hold_to_the_voxel(pair: tuple[LesionMask, LesionM
     assert found.persistent_voxels + found.resolved_voxels == baseline.voxel_count
     assert found.persistent_voxels + found.new_voxels == followup.voxel_count
     assert (found.persistent_voxels, found.resolved_voxels) == (back.persistent_voxels, back.new_voxels)
+
+
+@given(mask_pairs())
+def test_labels_of_change_are_counted_by_the_accounting(pair: tuple[LesionMask, LesionMask]) -> None:
+    baseline, followup = pair
+    labels = change_labels(baseline, followup)
+    found = spatial_accounting(baseline, followup)
+    counts = np.bincount(labels.ravel(), minlength=4)
+    assert counts[1:].tolist() == [found.persistent_voxels, found.resolved_voxels, found.new_voxels]
+    assert np.array_equal((labels == 1) | (labels == 2), baseline.data)
+    assert np.array_equal((labels == 1) | (labels == 3), followup.data)
 
 
 def test_accounting_needs_one_grid() -> None:

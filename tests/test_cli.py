@@ -313,8 +313,23 @@ def test_masks_made_elsewhere_go_through_the_same_measuring(
     volumes = out / "tables" / "volumes.csv"
     baseline = row(volumes, visit="baseline", parameter="infarct", participant_id="sub-002")
     assert float(baseline["volume_ml"]) == pytest.approx(100 * mask.grid.voxel_volume_ml, rel=1e-9)
-    assert baseline["source"] == "external"
-    assert baseline["method"] == "external:sub-002_ses-BL_desc-reader_mask.nii.gz"
+    assert baseline["source"].startswith("external: masks/sub-002_ses-BL_desc-reader_mask.nii.gz, SHA-256 ")
+    assert (baseline["method"], baseline["status"]) == ("external", "edited")
+    automatic = out / "sub-002" / "ses-BL" / "dwi" / "sub-002_ses-BL_desc-auto_mask.nii.gz"
+    assert automatic.read_bytes() == source.read_bytes(), "the automatic mask stays as it would be"
+    difference = load_mask(automatic).volume_ml - 100 * mask.grid.voxel_volume_ml
+    assert float(baseline["edit_difference_ml"]) == pytest.approx(-difference)
+    assert "Masks made elsewhere" in (out / "report" / "index.html").read_text()
+
+
+def test_a_mask_that_belongs_to_nobody_is_named(small_trial: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    grid = Grid((4, 4, 4), np.eye(4))
+    save_mask(LesionMask(np.zeros(grid.shape, dtype=bool), grid), masks / "sub-2_ses-BL_mask.nii.gz")
+    done = infarct_vol(
+        "run", small_trial, tmp_path / "out", "--masks", masks, "--participant-label", "002", code=1
+    )
+    assert "not used: mask sub-2_ses-BL_mask.nii.gz belongs to no session" in done.stderr
 
 
 # ---- one case --------------------------------------------------------------------------------------------
@@ -327,6 +342,14 @@ def test_segment_acute_and_followup_and_register(small_trial: Path, run_out: Pat
     adc = case / "ses-BL" / "dwi" / "sub-004_ses-BL_ADC.nii.gz"
     told = json.loads(infarct_vol("segment", "--dwi", trace, "--adc", adc, "-o", mask).stdout)
     assert told["volume_ml"] == pytest.approx(load_mask(mask).volume_ml)
+    assert sum(part["volume_ml"] for part in told["components"]) == pytest.approx(told["volume_ml"])
+    assert "centroid_mni_mm" not in told["components"][0]
+    placed = json.loads(infarct_vol("segment", "--dwi", trace, "--adc", adc, "--locate", "-o", mask).stdout)
+    assert placed["components"][0]["hemisphere"] in ("left", "right", "midline")
+    (measured,) = json.loads(
+        infarct_vol("measure", mask, "--scan", trace, "--modality", "dwi", "--json").stdout
+    )
+    assert measured["components"] == placed["components"]
     in_run = run_out / "sub-004" / "ses-BL" / "dwi" / "sub-004_ses-BL_desc-infarct_mask.nii.gz"
     assert mask.read_bytes() == in_run.read_bytes(), "one case and the whole job agree to the byte"
     other = json.loads(

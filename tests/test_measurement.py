@@ -5,10 +5,11 @@ import pytest
 import strategies as own
 from hypothesis import given, settings
 
+from infarct_vol.atlas import BrainMap
 from infarct_vol.errors import SegmentationError, UsageError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import Identity, LesionMask
-from infarct_vol.measurement import mask_row, measure
+from infarct_vol.measurement import dice, mask_row, measure
 
 
 def block(
@@ -124,7 +125,7 @@ def test_notebook_and_text_forms_state_ml() -> None:
 
 
 def test_mask_row_names_the_file() -> None:
-    row = mask_row(block(), file="reader.nii.gz")
+    row = mask_row(measure(block()), file="reader.nii.gz")
     assert (row.file, row.voxel_count, row.lesion_count) == ("reader.nii.gz", 1000, 1)
     assert row.volume_ml == pytest.approx(5.0)
 
@@ -133,7 +134,7 @@ def test_mask_row_uses_the_connectivity_given() -> None:
     data = np.zeros((3, 3, 3), dtype=bool)
     data[0, 0, 0] = data[1, 1, 1] = True
     mask = LesionMask(data, Grid((3, 3, 3), np.eye(4)))
-    assert [mask_row(mask, file="m", connectivity=c).lesion_count for c in (6, 26)] == [2, 1]
+    assert [mask_row(measure(mask, connectivity=c), file="m").lesion_count for c in (6, 26)] == [2, 1]
 
 
 @given(own.masks())
@@ -170,3 +171,36 @@ def test_a_larger_mask_never_has_a_smaller_range(pair: tuple[LesionMask, LesionM
     assert first.volume_ml <= second.volume_ml
     assert first.volume_ml_low <= second.volume_ml_low
     assert first.volume_ml_high <= second.volume_ml_high * (1 + 1e-12)
+
+
+def test_a_map_to_mni_gives_components_a_place_and_changes_no_volume() -> None:
+    mask = block()
+    shift = np.eye(4)
+    shift[:3, 3] = -60.0, 0.0, 0.0
+    plain, placed = measure(mask), measure(mask, brain_map=BrainMap(shift, 0.97, 0.8))
+    (first,), (second,) = plain.components, placed.components
+    assert (first.hemisphere, first.centroid_mni_mm, first.region) == (None, None, None)
+    assert second.hemisphere == "left"
+    assert second.centroid_mni_mm is not None
+    assert second.centroid_mni_mm[0] == pytest.approx(first.centroid_mm[0] - 60.0, abs=0.01)
+    assert (plain.volume_ml, first.volume_ml) == (placed.volume_ml, second.volume_ml)
+    assert "left, " in placed._repr_html_()
+
+
+def test_a_map_of_a_poor_fit_gives_no_place() -> None:
+    (found,) = measure(block(), brain_map=BrainMap(np.eye(4), 0.5, 0.8)).components
+    assert (found.hemisphere, found.centroid_mni_mm, found.grey_percent) == (None, None, None)
+
+
+@given(own.mask_pairs())
+def test_dice_is_symmetric_and_one_for_equal_masks(pair: tuple[LesionMask, LesionMask]) -> None:
+    first, second = pair
+    assert dice(first, second) == dice(second, first)
+    assert 0.0 <= dice(first, second) <= 1.0
+    assert dice(first, first) == 1.0
+
+
+def test_dice_of_a_block_and_its_half() -> None:
+    whole = block()
+    half = whole.with_data(whole.data & (np.indices(whole.data.shape)[0] % 2 == 0))
+    assert dice(whole, half) == pytest.approx(2 / 3)

@@ -13,20 +13,24 @@ import numpy as np
 import pytest
 
 from infarct_vol import pipeline
+from infarct_vol.atlas import BrainMap
+from infarct_vol.errors import BrainMaskError, RegistrationError, SegmentationError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan
 from infarct_vol.ledger import finished_record, save_record
-from infarct_vol.nifti import save_array
+from infarct_vol.nifti import load_mask, load_scan, save_array, save_mask
 from infarct_vol.pipeline import Case, process_participant
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, VolumeRow
 from infarct_vol.registration import RegistrationQuality, RigidTransform
 from infarct_vol.study import open_study
+from infarct_vol.tables import component_rows
 
 SHAPE, SPACING = (60, 60, 12), (1.0, 1.0, 5.0)
 LESION = (slice(10, 20), slice(10, 20), slice(4, 6))
 """10 x 10 x 2 voxels of 5 mm3: 1.0 mL."""
 BRIGHT = 1000.0
+MNI = BrainMap(np.diag([1.0, 1.0, 1.0, 1.0]), 0.97, 0.8)
 
 
 def image(*, lesion: bool) -> np.ndarray:
@@ -52,6 +56,7 @@ def _rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "segment_baseline_flair", bright)
     monkeypatch.setattr(pipeline, "segment_followup", bright)
     monkeypatch.setattr(pipeline, "register", lambda *_, **__: passed)
+    monkeypatch.setattr(pipeline, "fit_to_template", lambda *_, **__: MNI)
 
 
 @pytest.fixture
@@ -186,3 +191,216 @@ def test_finished_work_is_kept_until_an_input_an_output_or_the_protocol_changes(
     assert kept(case)
     (case.root / "sub-01" / "ses-M01" / "anat" / "sub-01_ses-M01_FLAIR.json").write_text("{}")
     assert not kept(replace(case, participant=open_study(case.root).participants[0]))
+
+
+# ---- masks made elsewhere --------------------------------------------------------------------------------
+
+GRID = Grid(SHAPE, np.diag([*SPACING, 1.0]))
+WIDER = (slice(10, 20), slice(10, 22), slice(4, 6))
+"""The lesion and two columns more: 10 x 12 x 2 voxels of 5 mm3, 1.2 mL."""
+
+
+def with_mask(case: Case, name: str, where: tuple[slice, ...] = WIDER, *, grid: Grid = GRID) -> Case:
+    data = np.zeros(grid.shape, dtype=bool)
+    data[where] = True
+    folder = case.root.parent / "masks"
+    save_mask(LesionMask(data, grid), folder / name)
+    return replace(case, masks=folder)
+
+
+def test_an_edited_mask_counts_and_the_automatic_one_stays(case: Case) -> None:
+    edited = with_mask(case, "sub-01_ses-M01_desc-reader_mask.nii.gz")
+    record = process_participant(edited)
+    row = value(record, "month1", "infarct")
+    assert row.volume_ml == pytest.approx(1.2)
+    assert (row.status, row.method) == ("edited", "external")
+    assert row.automatic_volume_ml == pytest.approx(1.0)
+    assert row.edit_difference_ml == pytest.approx(0.2)
+    assert row.edit_dice == pytest.approx(2 * 200 / 440)
+    assert row.source.startswith("external: masks/sub-01_ses-M01_desc-reader_mask.nii.gz, SHA-256 ")
+    automatic = "sub-01/ses-M01/anat/sub-01_ses-M01_desc-auto_mask.nii.gz"
+    assert load_mask(case.out / automatic).volume_ml == pytest.approx(1.0)
+    assert {automatic, row.mask_path} <= set(record.outputs)
+    sidecar = json.loads((case.out / str(row.mask_path).replace(".nii.gz", ".json")).read_text())
+    assert sidecar["External"]["SHA256"] in row.source
+    assert sidecar["AutomaticVolumeML"] == pytest.approx(1.0)
+    assert sidecar["EditDifferenceML"] == pytest.approx(0.2)
+    visit = record.visit("month1")
+    assert visit is not None
+    assert visit.status == "measured", "the visit took place and has a value"
+    untouched = value(record, "baseline", "infarct")
+    assert (untouched.status, untouched.source, untouched.automatic_volume_ml) == (
+        "measured",
+        "automatic",
+        None,
+    )
+
+
+def test_a_mask_that_changes_nothing_is_not_called_edited(case: Case) -> None:
+    same = with_mask(case, "sub-01_ses-M01_mask.nii.gz", LESION)
+    row = value(process_participant(same), "month1", "infarct")
+    assert (row.status, row.edit_difference_ml, row.edit_dice) == ("measured", 0.0, 1.0)
+    assert row.source.startswith("external: ")
+
+
+def test_an_empty_edited_mask_is_zero_and_not_missing(case: Case) -> None:
+    empty = with_mask(case, "sub-01_ses-M01_mask.nii.gz", (slice(0, 0),) * 3)
+    row = value(process_participant(empty), "month1", "infarct")
+    assert (row.volume_ml, row.status, row.edit_dice) == (0.0, "edited", 0.0)
+    assert row.edit_difference_ml == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("segment_followup", SegmentationError("too bright")),
+        ("brain_mask", BrainMaskError("no brain")),
+        ("register", RegistrationError("no head")),
+    ],
+)
+def test_a_mask_made_elsewhere_stands_where_the_method_fails(
+    case: Case, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+) -> None:
+    edited = with_mask(case, "sub-01_ses-M01_mask.nii.gz")
+    working = getattr(pipeline, step)
+
+    def fails(first: Scan, *rest: Scan, **options: object) -> object:
+        if "ses-M01" in {scan.identity.session_id for scan in (first, *rest)}:
+            raise error
+        return working(first, *rest, **options)
+
+    monkeypatch.setattr(pipeline, step, fails)
+    record = process_participant(edited)
+    row = value(record, "month1", "infarct")
+    assert row.volume_ml == pytest.approx(1.2)
+    assert (row.status, row.automatic_volume_ml) == ("measured", None)
+    assert f"the automatic method failed, the mask made elsewhere stands: {error}" in row.flags
+    assert value(record, "month6", "infarct").status == "measured"
+
+
+def test_a_mask_on_another_grid_is_refused_with_both_grids(case: Case) -> None:
+    larger = Grid((61, 60, 12), GRID.affine)
+    row = value(
+        process_participant(with_mask(case, "sub-01_ses-M01_mask.nii.gz", grid=larger)), "month1", "infarct"
+    )
+    assert (row.volume_ml, row.status) == (None, "failed")
+    assert "61x60x12 voxels" in row.reason
+    assert "60x60x12 voxels" in row.reason
+    assert "save the mask on the grid of the image" in row.reason
+
+
+def test_on_one_grid_the_name_tells_dwi_from_flair(case: Case) -> None:
+    doubtful = process_participant(with_mask(case, "sub-01_ses-BL_desc-reader_mask.nii.gz"))
+    for parameter in ("infarct", "infarct_dwi"):
+        row = value(doubtful, "baseline", parameter)
+        assert row.status == "failed"
+        assert "lies on the grid of DWI and FLAIR; put '_dwi' or '_FLAIR' in its name" in row.reason
+    (case.root.parent / "masks" / "sub-01_ses-BL_desc-reader_mask.nii.gz").unlink()
+    named = process_participant(with_mask(case, "sub-01_ses-BL_FLAIR_mask.nii.gz"))
+    assert value(named, "baseline", "infarct_dwi").volume_ml == pytest.approx(1.0)
+    assert value(named, "baseline", "infarct_flair").volume_ml == pytest.approx(1.2)
+    (case.root.parent / "masks" / "sub-01_ses-BL_FLAIR_mask.nii.gz").unlink()
+    folder = process_participant(with_mask(case, "sub-01/ses-BL/dwi/sub-01_ses-BL_desc-infarct_mask.nii.gz"))
+    assert value(folder, "baseline", "infarct").volume_ml == pytest.approx(1.2)
+    assert value(folder, "baseline", "infarct_flair").status == "measured"
+
+
+def test_a_mask_for_an_image_nothing_is_measured_on_is_flagged(case: Case) -> None:
+    row = value(process_participant(with_mask(case, "sub-01_ses-M01_dwi_mask.nii.gz")), "month1", "infarct")
+    assert row.volume_ml == pytest.approx(1.0)
+    assert "mask masks/sub-01_ses-M01_dwi_mask.nii.gz is not used" in row.flags
+
+
+def test_a_mask_outside_the_brain_is_flagged(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left_half(scan: Scan, **_: object) -> BrainMask:
+        inside = np.zeros(scan.grid.shape, dtype=bool)
+        inside[:15] = True
+        return BrainMask(inside, scan.grid)
+
+    monkeypatch.setattr(pipeline, "brain_mask", left_half)
+    row = value(process_participant(with_mask(case, "sub-01_ses-M01_mask.nii.gz")), "month1", "infarct")
+    assert "50 % of the mask made elsewhere lies outside the brain" in row.flags
+
+
+def test_what_made_a_mask_is_kept_from_its_sidecar_and_nothing_else(case: Case) -> None:
+    network = with_mask(case, "sub-01_ses-M01_mask.nii.gz")
+    beside = case.root.parent / "masks" / "sub-01_ses-M01_mask.json"
+    beside.write_text(json.dumps({"GeneratedBy": [{"Name": "LesionNet", "Version": "2.1"}], "By": "Dr. X"}))
+    record = process_participant(network)
+    row = value(record, "month1", "infarct")
+    assert row.method == "external: LesionNet 2.1"
+    text = (case.out / str(row.mask_path).replace(".nii.gz", ".json")).read_text()
+    assert json.loads(text)["External"]["GeneratedBy"] == ["LesionNet 2.1"]
+    assert "Dr. X" not in text
+    assert "masks/sub-01_ses-M01_mask.json" in record.inputs
+
+
+def test_a_changed_mask_is_new_work_whatever_folder_it_lies_in(case: Case) -> None:
+    name = "sub-01_ses-BL_desc-infarct_mask.nii.gz"
+    with_mask(case, f"dwi/{name}")
+    edited = with_mask(case, f"anat/{name}", LESION)
+    before = edited.fingerprint(edited.inputs())
+    for folder in ("dwi", "anat"):
+        with_mask(case, f"{folder}/{name}", (slice(1, 3),) * 3)
+        after = edited.fingerprint(edited.inputs())
+        assert after != before
+        before = after
+    inputs = edited.inputs()
+    with_mask(case, f"dwi/{name}", LESION)
+    row = value(process_participant(edited, inputs=inputs), "baseline", "infarct")
+    assert row.status == "failed"
+    assert "changed while the run was at work" in row.reason
+
+
+# ---- where it changed, and where it lies -----------------------------------------------------------------
+
+
+def test_the_map_of_change_holds_the_numbers_of_the_table(case: Case) -> None:
+    record = process_participant(with_mask(case, "sub-01_ses-M01_mask.nii.gz", (slice(15, 25), *LESION[1:])))
+    visit = record.visit("month1")
+    assert visit is not None
+    path = case.out / visit.masks["change"]
+    assert path.name == "sub-01_ses-M01_space-BL_desc-change_dseg.nii.gz"
+    counts = np.bincount(load_scan(path).data.astype(int).ravel(), minlength=4)[1:]
+    assert counts.tolist() == [100, 100, 100]
+    assert (visit.persistent_ml, visit.resolved_ml, visit.new_ml) == pytest.approx((0.5, 0.5, 0.5))
+    sidecar = json.loads((case.out / visit.masks["change"].replace(".nii.gz", ".json")).read_text())
+    assert sidecar["VoxelCounts"] == {"persistent": 100, "resolved": 100, "new": 100}
+    assert sidecar["Labels"] == {"1": "persistent", "2": "resolved", "3": "new"}
+
+
+def test_follow_ups_lie_where_baseline_lay_in_mni_space(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    shifted = np.eye(4)
+    shifted[:3, 3] = -30.0, 0.0, 0.0
+    fitted: list[str] = []
+
+    def fit(scan: Scan, **_: object) -> BrainMap:
+        fitted.append(f"{scan.identity.session_id} {scan.modality}")
+        return BrainMap(shifted, 0.97, 0.8)
+
+    moved = np.eye(4)
+    moved[:3, 3] = 4.0, 0.0, 0.0
+    monkeypatch.setattr(pipeline, "fit_to_template", fit)
+    monkeypatch.setattr(
+        pipeline, "register", lambda *_, **__: RigidTransform(moved, RegistrationQuality("PASS"))
+    )
+    record = process_participant(case)
+    assert fitted == ["ses-BL flair"], "one fit a participant"
+    places = {(row.visit, row.parameter): row for row in component_rows(record)}
+    # the block's middle is at 14.5 mm; every other image lies 4 mm to the right of the baseline FLAIR
+    assert places["baseline", "infarct_flair"].centroid_mni_x_mm == pytest.approx(14.5 - 30.0)
+    assert places["baseline", "infarct_dwi"].centroid_mni_x_mm == pytest.approx(14.5 - 34.0)
+    month1 = places["month1", "infarct_flair"]
+    assert month1.centroid_mni_x_mm == pytest.approx(14.5 - 34.0)
+    assert (month1.hemisphere, month1.region, month1.component) == ("left", "supratentorial", 1)
+    assert (month1.first_slice, month1.last_slice, month1.volume_ml) == (4, 5, pytest.approx(1.0))
+
+
+def test_a_poor_fit_leaves_the_place_empty_with_its_reason(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "fit_to_template", lambda *_, **__: BrainMap(np.eye(4), 0.5, 0.2))
+    row = next(component_rows(process_participant(case)))
+    assert (row.hemisphere, row.centroid_mni_x_mm, row.grey_percent) == ("", None, None)
+    assert "overlap of the brains 0.50 (at least 0.90)" in row.reason
+    assert row.volume_ml == pytest.approx(1.0)

@@ -14,7 +14,7 @@ from strategies import absent_row, participant, scan_record, visit_record, volum
 from infarct_vol.change import participant_changes
 from infarct_vol.errors import MixedOutputError, StudyError, UsageError
 from infarct_vol.protocol import ChangeSettings, Protocol
-from infarct_vol.records import ParticipantRecord, VolumeRow
+from infarct_vol.records import AtlasRecord, ComponentRecord, ParticipantRecord, VolumeRow
 from infarct_vol.tables import (
     measured_against_truth,
     read_randomization,
@@ -145,7 +145,7 @@ def test_every_column_is_in_the_data_dictionary(tmp_path: Path) -> None:
     described = [(r["table"], r["column"]) for r in written(paths.dictionary)]
     expected = [
         (path.stem, column)
-        for path in (paths.volumes, paths.change, paths.summary)
+        for path in (paths.volumes, paths.change, paths.summary, paths.components)
         for column in path.read_text(encoding="utf-8").splitlines()[0].split(",")
     ]
     assert described == expected
@@ -500,3 +500,46 @@ def test_truth_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     twice = TRUTH + TRUTH.splitlines()[1] + "\n"
     with pytest.raises(UsageError, match="states sub-001 baseline infarct dwi twice"):
         measured_against_truth(volumes, save(tmp_path / "t.csv", twice))
+
+
+# ---- components ------------------------------------------------------------------------------------------
+
+
+def part(volume_ml: float, **place: object) -> ComponentRecord:
+    return ComponentRecord.model_validate(
+        {"volume_ml": volume_ml, "centroid_mm": (1.5, -2.0, 3.0), "first_slice": 4, "last_slice": 6, **place}
+    )
+
+
+def test_components_have_one_row_each_with_their_place_or_why_there_is_none(tmp_path: Path) -> None:
+    place = {
+        "centroid_mni_mm": (-30.0, -10.0, 20.0),
+        "hemisphere": "left",
+        "region": "supratentorial",
+        "grey_percent": 12.5,
+        "white_percent": 80.0,
+    }
+    poor = AtlasRecord(template="t", image="M01 FLAIR", overlap=0.5, likeness=0.1, reason="the fit is poor")
+    visits = [
+        visit_record(
+            "baseline",
+            masks={"dwi": "a_mask.nii.gz"},
+            components={"dwi": (part(2.0, **place), part(0.5, **place))},
+        ),
+        visit_record("month1", components={"flair": (part(1.0),), "new_lesion": (part(0.25),)}, atlas=poor),
+    ]
+    write_tables([participant(rows=[volume_row()], visits=visits)], tmp_path, protocol=Protocol())
+    table = read_tables(tmp_path).components
+    assert table["parameter"].tolist() == ["infarct_dwi", "infarct_dwi", "infarct_flair", "new_lesion"]
+    assert table["component"].tolist() == [1, 2, 1, 1]
+    assert table["volume_ml"].tolist() == [2.0, 0.5, 1.0, 0.25]
+    first, last = table.iloc[0], table.iloc[3]
+    assert (first["centroid_x_mm"], first["centroid_mni_x_mm"], first["white_percent"]) == (1.5, -30.0, 80.0)
+    assert (first["hemisphere"], first["region"], first["mask_path"]) == (
+        "left",
+        "supratentorial",
+        "a_mask.nii.gz",
+    )
+    assert (first["first_slice"], first["last_slice"], first["reason"]) == (4, 6, "")
+    assert (last["hemisphere"], last["reason"]) == ("", "the fit is poor")
+    assert pd.isna(last["centroid_mni_x_mm"])

@@ -45,6 +45,12 @@ def close(shell: Shell, summary: RunSummary) -> None:
             participant=participant,
             visit=visit,
         )
+    for name in summary.unused_masks:
+        shell.say(
+            f"not used: mask {name} belongs to no session; name it <participant>_<session>_mask.nii.gz",
+            level="warning",
+            mask=name,
+        )
     counts = {
         name: len(summary.visits(name))
         for name in ("measured", "flagged", "failed", "not_measurable", "missing")

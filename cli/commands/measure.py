@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,13 @@ def run(
     shell: Shell,
     masks: Annotated[list[Path], typer.Argument(help="Mask files.")],
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, with every component.")] = False,
+    scan: Annotated[
+        Path | None, typer.Option(help="Image the masks were drawn on: components get their place (MNI).")
+    ] = None,
+    modality: Annotated[
+        Literal["dwi", "b0", "flair", "t1w", "t2w", "unknown"], typer.Option(help="What --scan is.")
+    ] = "unknown",
     connectivity: Annotated[int, typer.Option(help="Neighbourhood of a component: 6, 18 or 26.")] = 26,
 ) -> int:
     """Measure masks on their own grids: mL, voxels, voxel volume, connected components.
@@ -25,25 +32,37 @@ def run(
     Exit code 1 says that a mask was refused; the others are measured.
 
     Example: `infarct-vol measure reader1/*.nii.gz --csv > volumes.csv`
-    """
-    from infarct_vol.measurement import MaskRow, mask_row  # loaded here to keep --help quick
 
-    rows: list[MaskRow] = []
+    Example: `infarct-vol measure mask.nii.gz --scan flair.nii.gz --modality flair --json`
+    """
+    from infarct_vol.cases import measure_on_scan  # loaded here to keep --help quick
+    from infarct_vol.measurement import LesionVolume, MaskRow, mask_row
+
+    found: dict[Path, LesionVolume] = {}
     for path in masks:
         try:
-            rows.append(mask_row(iv.load_mask(path), file=str(path), connectivity=connectivity))
+            mask = iv.load_mask(path)
+            found[path] = (
+                iv.measure(mask, connectivity=connectivity)
+                if scan is None
+                else measure_on_scan(mask, scan, modality=modality, connectivity=connectivity)
+            )
         except InfarctVolError as error:
             if error.exit_code != 1:
                 raise
             shell.say(str(error), level="error", file=str(path))
+    rows = [mask_row(volume, file=str(path)).model_dump() for path, volume in found.items()]
     columns = list(MaskRow.model_fields)
-    if as_csv:
+    if as_json:
+        parts = ([part.model_dump(exclude_none=True) for part in v.components] for v in found.values())
+        shell.json([{**row, "components": own} for row, own in zip(rows, parts, strict=True)])
+    elif as_csv:
         writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row.model_dump() for row in rows)
+        writer.writerows(rows)
     else:
-        shell.table("Volumes", columns, ([_short(v) for v in row.model_dump().values()] for row in rows))
-    return 0 if len(rows) == len(masks) else 1
+        shell.table("Volumes", columns, ([_short(v) for v in row.values()] for row in rows))
+    return 0 if len(found) == len(masks) else 1
 
 
 def _short(value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ import infarct_vol as iv
 from infarct_vol.errors import UsageError
 from infarct_vol_cli.commands._job import ProtocolFile
 from infarct_vol_cli.shell import Shell
+
+if TYPE_CHECKING:
+    from infarct_vol.measurement import LesionVolume
 
 
 def run(
@@ -34,6 +37,9 @@ def run(
     baseline_dwi: Annotated[
         Path | None, typer.Option(help="DWI the baseline mask was drawn on, if not the FLAIR.")
     ] = None,
+    locate: Annotated[
+        bool, typer.Option("--locate/--no-locate", help="Say where in the brain the components lie (MNI).")
+    ] = False,
     protocol: ProtocolFile = None,
 ) -> int:
     """Segment one infarct and print its volume: from DWI (acute), or from FLAIR (follow-up).
@@ -61,7 +67,7 @@ def run(
             protocol=charter,
         )
     iv.save_mask(mask, output)
-    _tell(shell, mask, output)
+    _tell(shell, mask, output, _measured(mask, dwi, flair, charter) if locate else iv.measure(mask))
     return 0
 
 
@@ -71,10 +77,19 @@ def _with_method(protocol: iv.Protocol, method: Literal["local", "rapid_like"] |
     return protocol.model_copy(update={"acute": protocol.acute.model_copy(update={"method": method})})
 
 
-def _tell(shell: Shell, mask: iv.LesionMask, output: Path) -> None:
+def _measured(
+    mask: iv.LesionMask, dwi: Path | None, flair: Path | None, charter: iv.Protocol
+) -> LesionVolume:
+    from infarct_vol.cases import measure_on_scan  # loaded here to keep --help quick
+
+    if flair is not None:
+        return measure_on_scan(mask, flair, modality="flair", protocol=charter)
+    return measure_on_scan(mask, dwi or "", modality="dwi", protocol=charter)
+
+
+def _tell(shell: Shell, mask: iv.LesionMask, output: Path, volume: LesionVolume) -> None:
     for flag in mask.flags:
         shell.say(f"for the reader: {flag}", level="warning")
-    volume = iv.measure(mask)
     shell.json(
         {
             "mask": str(output),
@@ -86,6 +101,7 @@ def _tell(shell: Shell, mask: iv.LesionMask, output: Path) -> None:
             "voxel_volume_mm3": volume.voxel_volume_mm3,
             "lesion_count": volume.lesion_count,
             "parts_ml": {name: part.volume_ml for name, part in sorted(mask.parts.items())},
+            "components": [part.model_dump(exclude_none=True) for part in volume.components],
             "flags": list(mask.flags),
         }
     )

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from infarct_vol.atlas import fit_to_template
 from infarct_vol.brain import brain_mask
-from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
+from infarct_vol.diffusion import DiffusionSet, assemble_diffusion, images_from_series
 from infarct_vol.errors import GridMismatchError, UsageError
-from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan
+from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan, require_same_grid
 from infarct_vol.intake.reading import load_diffusion_series
+from infarct_vol.measurement import LesionVolume, measure
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import register, resample, resample_mask
@@ -142,6 +144,43 @@ def segment_followup(
     )
 
 
+def measure_on_scan(
+    mask: MaskLike,
+    scan: ScanLike,
+    *,
+    modality: Modality = "unknown",
+    connectivity: int = 26,
+    protocol: Protocol | None = None,
+) -> LesionVolume:
+    """Measure a mask and say where in the brain its components lie.
+
+    Parameters
+    ----------
+    mask
+        Lesion on its native grid; volumes come from it alone.
+    scan
+        The image it was drawn on, which is fitted to the MNI template; a diffusion series by its trace.
+    modality
+        What the scan is, for its brain mask; unknown is treated as FLAIR.
+    connectivity
+        Neighbourhood of a component: 6, 18 or 26 voxels.
+    protocol
+        Settings of the brain mask; default: the default protocol.
+
+    Raises
+    ------
+    GridMismatchError
+        If the mask lies on another grid than the scan.
+    BrainMaskError
+        If no brain is found in the scan.
+    """
+    protocol = protocol or Protocol()
+    lesion, image = _mask(mask), _image(scan, modality, protocol)
+    require_same_grid(lesion, image, what="mask and scan")
+    brain_map = fit_to_template(image, brain=brain_mask(image, settings=protocol.brain))
+    return measure(lesion, connectivity=connectivity, brain_map=brain_map)
+
+
 def _diffusion(
     dwi: ScanLike,
     adc: ScanLike | None,
@@ -172,6 +211,15 @@ def _scan(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
     if isinstance(given, Scan):
         return replace(given, identity=replace(given.identity, modality=modality))
     return load_scan(given, modality=modality, geometry=protocol.geometry)
+
+
+def _image(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
+    """Return a scan as `_scan` does, or the trace of a diffusion series."""
+    file = None if isinstance(given, Scan) else scan_file(modality, Path(given))
+    if file is None or file.bval is None:
+        return _scan(given, modality, protocol)
+    series = load_diffusion_series(file, identity=Identity(modality=modality), protocol=protocol)
+    return images_from_series(series).trace
 
 
 def _mask(given: MaskLike) -> LesionMask:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from infarct_vol.errors import UsageError
@@ -32,6 +33,8 @@ BASELINE, *FOLLOW_UPS = ANALYSED_VISITS
 PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)
 BASELINE_EXPECTED: frozenset[str] = frozenset({"infarct", "infarct_dwi", "infarct_flair"})
 """Parameters that have a baseline value when all goes well; a cavity or a new lesion has none."""
+CHANGE_LABELS = {1: "persistent", 2: "resolved", 3: "new"}
+"""Labels of the change map: lesion at both visits, at baseline only, at follow-up only."""
 _ACCOUNTING = ("persistent_ml", "resolved_ml", "new_ml")
 _COMPARED = (
     "change_ml",
@@ -117,14 +120,25 @@ def spatial_accounting(baseline: LesionMask, followup: LesionMask) -> Accounting
     GridMismatchError
         If the masks do not share one grid.
     """
-    require_same_grid(baseline, followup, what="baseline and follow-up lesion")
-    persistent = int(np.count_nonzero(baseline.data & followup.data))
+    labels = change_labels(baseline, followup)
+    persistent, resolved, new = (int(np.count_nonzero(labels == label)) for label in CHANGE_LABELS)
     return Accounting(
         persistent_voxels=persistent,
-        resolved_voxels=baseline.voxel_count - persistent,
-        new_voxels=followup.voxel_count - persistent,
+        resolved_voxels=resolved,
+        new_voxels=new,
         voxel_volume_ml=baseline.grid.voxel_volume_ml,
     )
+
+
+def change_labels(baseline: LesionMask, followup: LesionMask) -> NDArray[np.uint8]:
+    """Return (I, J, K) what became of every voxel: 0 no lesion, otherwise as in `CHANGE_LABELS`.
+
+    Parameters and errors as `spatial_accounting`, whose numbers are the counts of these labels.
+    """
+    require_same_grid(baseline, followup, what="baseline and follow-up lesion")
+    before, after = baseline.data.view(np.uint8), followup.data.view(np.uint8)
+    # both is 1, before only is 2, after only is 3
+    return np.asarray(2 * before + 3 * after - 4 * (before & after), dtype=np.uint8)
 
 
 def participant_changes(record: ParticipantRecord, *, protocol: Protocol) -> list[ChangeRow]:

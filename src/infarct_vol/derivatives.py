@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from infarct_vol._version import __version__
 from infarct_vol.files import file_sha256, write_json, write_text
+from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask
-from infarct_vol.nifti import save_mask
+from infarct_vol.nifti import save_array, save_mask
 from infarct_vol.registration import RigidTransform, write_tfm
 
 BIDS_VERSION = "1.11.0"
@@ -53,6 +57,22 @@ class DerivativeWriter:
             **facts,
         }
         return self._noted(path, sidecar)
+
+    def labels(
+        self,
+        labels: NDArray[np.uint8],
+        grid: Grid,
+        *,
+        session_id: str,
+        space: str,
+        desc: str,
+        facts: Mapping[str, object],
+    ) -> str:
+        """Write a map of labels in another image's space and its sidecar; return its path."""
+        name = f"{self.label}_{session_id}_space-{space}_desc-{desc}_dseg.nii.gz"
+        path = self.out / self.label / session_id / "anat" / name
+        save_array(labels, grid, path, dtype="uint8")
+        return self._noted(path, facts)
 
     def transform(
         self,

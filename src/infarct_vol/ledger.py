@@ -13,21 +13,44 @@ from pydantic import ValidationError
 
 from infarct_vol._version import __version__
 from infarct_vol.errors import MixedOutputError
-from infarct_vol.files import file_sha256, write_text
+from infarct_vol.files import file_sha256, nifti_stem, write_text
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.study import Participant
 
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
 
 
-def input_hashes(participant: Participant, *, root: Path, masks: Iterable[Path] = ()) -> dict[str, str]:
+def input_hashes(
+    participant: Participant, *, root: Path, masks: Path | None = None, given: Iterable[Path] = ()
+) -> dict[str, str]:
     """Return the SHA-256 of every file that bears on one participant, by path relative to the study.
 
     A file that cannot be read has the hash ``"unreadable"``; the reader refuses it later, by name.
+
+    Parameters
+    ----------
+    masks, given
+        Folder of masks made elsewhere, and the files in it that bear on the participant.
     """
     paths = [p for s in participant.sessions for f in s.files.values() for p in f.all_paths]
-    paths += [s.mask for s in participant.sessions if s.mask is not None]
-    return {relative_to(path, root): _hash(path) for path in sorted({*paths, *masks})}
+    paths += [p for s in participant.sessions if s.mask is not None for p in with_sidecar(s.mask)]
+    hashes = {relative_to(path, root): _hash(path) for path in sorted(set(paths))}
+    return hashes | {mask_name(path, masks): _hash(path) for path in sorted(set(given))}
+
+
+def mask_name(path: Path, folder: Path | None) -> str:
+    """Return a mask made elsewhere as the records name it.
+
+    Equal names in two folders stay apart.
+    """
+    inside = folder is not None and path.is_relative_to(folder)
+    return f"masks/{path.relative_to(folder).as_posix()}" if folder and inside else path.name
+
+
+def with_sidecar(path: Path) -> tuple[Path, ...]:
+    """Return an image file and the JSON beside it, if there is one."""
+    sidecar = path.with_name(nifti_stem(path) + ".json")
+    return (path, sidecar) if sidecar.is_file() else (path,)
 
 
 def relative_to(path: Path, root: Path) -> str:

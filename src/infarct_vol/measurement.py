@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infarct_vol.atlas import BrainMap, locate
 from infarct_vol.errors import SegmentationError, UsageError
 from infarct_vol.geometry import Grid
-from infarct_vol.images import LesionMask
+from infarct_vol.images import LesionMask, require_same_grid
 from infarct_vol.records import ComponentRecord, Record
 
 _STRUCTURE_RANK = {6: 1, 18: 2, 26: 3}
@@ -64,11 +65,17 @@ class LesionVolume:
         rows = "".join(
             f"<tr><td>{number}</td><td>{part.volume_ml:.3f}</td>"
             f"<td>{', '.join(f'{x:.1f}' for x in part.centroid_mm)}</td>"
-            f"<td>{part.first_slice}-{part.last_slice}</td></tr>"
+            f"<td>{part.first_slice}-{part.last_slice}</td>"
+            f"<td>{place_text(part)}</td></tr>"
             for number, part in enumerate(self.components, start=1)
         )
-        head = "<tr><th>#</th><th>mL</th><th>centroid (RAS+ mm)</th><th>slices</th></tr>"
+        head = "<tr><th>#</th><th>mL</th><th>centroid (RAS+ mm)</th><th>slices</th><th>place</th></tr>"
         return f"<p><b>{html.escape(str(self))}</b></p><table>{head}{rows}</table>"
+
+
+def place_text(part: ComponentRecord) -> str:
+    """Return a component's place in words, such as ``left, supratentorial``; empty where it is not known."""
+    return ", ".join(name for name in (part.hemisphere, part.region) if name)
 
 
 class MaskRow(Record):
@@ -83,7 +90,7 @@ class MaskRow(Record):
     volume_ml_high: float
 
 
-def measure(mask: LesionMask, *, connectivity: int = 26) -> LesionVolume:
+def measure(mask: LesionMask, *, connectivity: int = 26, brain_map: BrainMap | None = None) -> LesionVolume:
     """Measure a lesion on the grid it was drawn on.
 
     Parameters
@@ -93,6 +100,9 @@ def measure(mask: LesionMask, *, connectivity: int = 26) -> LesionVolume:
         method's own range, from moving its thresholds) and ``partial_volume_ml``.
     connectivity
         Neighbourhood of a connected component: 6, 18 or 26 voxels.
+    brain_map
+        Points of the mask's scan -> MNI. With one that stands, every component says where in the brain it
+        lies; volumes never depend on it.
 
     Returns
     -------
@@ -108,7 +118,7 @@ def measure(mask: LesionMask, *, connectivity: int = 26) -> LesionVolume:
     SegmentationError
         If the mask's own range is not a finite, non-negative number.
     """
-    components = _components(mask, connectivity=connectivity)
+    components = find_components(mask, connectivity=connectivity, brain_map=brain_map)
     low_ml, high_ml = _limits_ml(mask)
     return LesionVolume(
         volume_ml=mask.volume_ml,
@@ -122,14 +132,16 @@ def measure(mask: LesionMask, *, connectivity: int = 26) -> LesionVolume:
     )
 
 
-def mask_row(mask: LesionMask, *, file: str, connectivity: int = 26) -> MaskRow:
+def mask_row(volume: LesionVolume, *, file: str) -> MaskRow:
     """Return one mask's row of the measuring table; ``file`` is the name shown for it."""
-    volume = measure(mask, connectivity=connectivity)
     values = {name: getattr(volume, name) for name in MaskRow.model_fields if name != "file"}
     return MaskRow(file=file, **values)
 
 
-def _components(mask: LesionMask, *, connectivity: int) -> tuple[ComponentRecord, ...]:
+def find_components(
+    mask: LesionMask, *, connectivity: int = 26, brain_map: BrainMap | None = None
+) -> tuple[ComponentRecord, ...]:
+    """Return the connected components of a mask, largest first; parameters and errors as `measure`."""
     if connectivity not in _STRUCTURE_RANK:
         msg = f"connectivity must be 6, 18 or 26, got {connectivity}"
         raise UsageError(msg, where=str(mask.identity))
@@ -140,8 +152,9 @@ def _components(mask: LesionMask, *, connectivity: int) -> tuple[ComponentRecord
     labels = np.empty(tuple(s.stop - s.start for s in box), dtype=np.int32)
     count = int(ndimage.label(mask.data[box], structure=structure, output=labels))
     start = np.array([s.start for s in box])
+    usable = brain_map if brain_map is not None and not brain_map.reason else None
     found = [
-        _component(labels, label, where, start=start, grid=mask.grid)
+        _component(labels, label, where, start=start, grid=mask.grid, brain_map=usable)
         for label, where in enumerate(ndimage.find_objects(labels, max_label=count), start=1)
         if where is not None
     ]
@@ -150,7 +163,13 @@ def _components(mask: LesionMask, *, connectivity: int) -> tuple[ComponentRecord
 
 
 def _component(
-    labels: NDArray[np.int32], label: int, where: tuple[slice, ...], *, start: NDArray[np.int_], grid: Grid
+    labels: NDArray[np.int32],
+    label: int,
+    where: tuple[slice, ...],
+    *,
+    start: NDArray[np.int_],
+    grid: Grid,
+    brain_map: BrainMap | None,
 ) -> ComponentRecord:
     indices = np.argwhere(labels[where] == label) + start + [s.start for s in where]
     along_slices = indices[:, grid.slice_axis]
@@ -160,7 +179,21 @@ def _component(
         centroid_mm=(x, y, z),
         first_slice=int(along_slices.min()),
         last_slice=int(along_slices.max()),
+        **(asdict(locate(grid.to_world(indices), brain_map)) if brain_map is not None else {}),
     )
+
+
+def dice(first: LesionMask, second: LesionMask) -> float:
+    """Return the Dice overlap of two masks on one grid, 0 to 1; two empty masks agree: 1.
+
+    Raises
+    ------
+    GridMismatchError
+        If the masks do not share one grid.
+    """
+    require_same_grid(first, second, what="masks compared")
+    total = first.voxel_count + second.voxel_count
+    return 2 * int(np.count_nonzero(first.data & second.data)) / total if total else 1.0
 
 
 def _bounding_box(data: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:

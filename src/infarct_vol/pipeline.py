@@ -11,18 +11,25 @@ A refused image or a failed step leaves its own values empty, with the reason; e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from infarct_vol._version import __version__
+from infarct_vol.atlas import BrainMap, fit_to_template
 from infarct_vol.brain import brain_mask
-from infarct_vol.change import spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
-from infarct_vol.external import external_mask, find_masks
-from infarct_vol.images import BrainMask, LesionMask, Scan
+from infarct_vol.external import (
+    Edit,
+    MaskFolder,
+    external_mask,
+    find_masks,
+    grid_if_readable,
+)
+from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
-from infarct_vol.ledger import fingerprint, input_hashes, library_versions
+from infarct_vol.ledger import fingerprint, input_hashes, library_versions, with_sidecar
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import Parameter, ParticipantRecord
 from infarct_vol.registration import RigidTransform, register, resample_mask
@@ -55,7 +62,7 @@ class Case:
     protocol
         The effective protocol.
     masks
-        Folder of masks made elsewhere, used instead of segmenting.
+        Folder of masks made elsewhere, which count in place of the automatic ones.
     """
 
     participant: Participant
@@ -67,7 +74,12 @@ class Case:
     def inputs(self) -> dict[str, str]:
         """Return the hash of every file that bears on the result."""
         given = find_masks(self.masks, self.participant) if self.masks else ()
-        return input_hashes(self.participant, root=self.root, masks=given)
+        files = [file for path in given for file in with_sidecar(path)]
+        return input_hashes(self.participant, root=self.root, masks=self.masks, given=files)
+
+    def external(self, hashes: Mapping[str, str]) -> MaskFolder:
+        """Return where masks made elsewhere are, and what they must be like."""
+        return MaskFolder(self.masks, self.protocol.geometry, hashes)
 
     def writer(self) -> DerivativeWriter:
         """Return a writer of this participant's results."""
@@ -79,6 +91,16 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
+class Acute:
+    """The baseline's diffusion images with their infarct, and their brain where it was found."""
+
+    diffusion: DiffusionSet
+    infarct: LesionMask
+    edit: Edit | None
+    brain: BrainMask | None
+
+
+@dataclass(frozen=True, eq=False)
 class Baseline:
     """What the follow-ups need of the baseline visit."""
 
@@ -86,6 +108,15 @@ class Baseline:
     flair: Scan
     brain: BrainMask
     infarct: LesionMask
+    from_dwi: RigidTransform
+    """Points of the FLAIR -> points of the diffusion images."""
+    brain_map: BrainMap
+    """Points of the FLAIR -> MNI."""
+
+    @property
+    def image(self) -> str:
+        """What the map to MNI was made with."""
+        return f"{self.session_id.removeprefix('ses-')} FLAIR"
 
 
 def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> ParticipantRecord:
@@ -117,7 +148,7 @@ def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> 
             baseline = measure_baseline(case, reader, log)
         else:
             measure_followup(case, reader, log, baseline)
-        log.close(reader)
+        log.close(reader, masks=case.masks)
 
     return _participant_record(case, logs, inputs=inputs, fingerprint=case.fingerprint(inputs))
 
@@ -147,41 +178,93 @@ def failed_record(case: Case, *, reason: str) -> ParticipantRecord:
 
 def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseline | None:
     """Measure the infarct on DWI and ADC, then on the baseline FLAIR; return what follow-ups need."""
-    acute: tuple[DiffusionSet, LesionMask] | None = None
+    acute: Acute | None = None
     with log.step("infarct", "infarct_dwi"):
         acute = segment_baseline_dwi(case, reader, log)
         log.measured(
-            acute[1], "infarct", "infarct_dwi", modality="dwi", key="dwi", datatype="dwi", desc="infarct"
+            acute.infarct,
+            *("infarct", "infarct_dwi"),
+            modality="dwi",
+            key="dwi",
+            datatype="dwi",
+            desc="infarct",
+            edit=acute.edit,
         )
-    baseline: Baseline | None = None
-    with log.step("infarct_flair"):
-        log.require(reader, "flair")
-        flair = reader.scan("flair")
-        brain = brain_mask(flair, settings=case.protocol.brain)
-        if acute is None:
-            msg = "the baseline DWI gave no infarct to look for on FLAIR"
-            raise NotMeasurableError(msg)
-        prior = bring_infarct_onto_flair(case, log, acute, flair, brain)
-        baseline = Baseline(reader.session.session_id, flair, brain, prior)
-        lesion = external_mask(case.masks, case.participant, flair) or segment_baseline_flair(
-            flair, prior_mask=prior, brain=brain, settings=case.protocol.followup
-        )
-        log.measured(lesion, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct")
+    baseline = measure_baseline_flair(case, reader, log, acute)
+    locate_baseline(log, acute, baseline)
     return baseline
 
 
-def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> tuple[DiffusionSet, LesionMask]:
+def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> Acute:
     """Read the diffusion images and segment the acute infarct on the DWI grid."""
     log.require(reader, "dwi")
     diffusion = read_diffusion(case, reader)
     log.flags.extend(diffusion.flags)
-    given = external_mask(case.masks, case.participant, diffusion.dwi, stated=reader.session.mask)
-    if given is not None:
-        return diffusion, given
-    brain = brain_mask(diffusion.dwi, settings=case.protocol.brain)
-    segment = segment_rapid_like if case.protocol.acute.method == "rapid_like" else segment_acute
-    mask = segment(diffusion.dwi, diffusion.adc, brain=brain, settings=case.protocol.acute)
-    return diffusion, mask
+    external = external_mask(
+        case.external(reader.hashes),
+        case.participant,
+        diffusion.dwi,
+        stated=reader.session.mask,
+        others=lambda: grid_if_readable(
+            reader.session.files["flair"].path if reader.has("flair") else None,
+            modality="flair",
+            geometry=case.protocol.geometry,
+        ),
+    )
+    brain: BrainMask | None = None
+    automatic: LesionMask | None = None
+    with log.excused(external):
+        brain = brain_mask(diffusion.dwi, settings=case.protocol.brain)
+        segment = segment_rapid_like if case.protocol.acute.method == "rapid_like" else segment_acute
+        automatic = segment(diffusion.dwi, diffusion.adc, brain=brain, settings=case.protocol.acute)
+    mask, edit = log.counted(external, automatic, brain)
+    return Acute(diffusion, mask, edit, brain)
+
+
+def measure_baseline_flair(
+    case: Case, reader: SessionReader, log: VisitLog, acute: Acute | None
+) -> Baseline | None:
+    """Carry the infarct over to the FLAIR and measure it there."""
+    baseline: Baseline | None = None
+    with log.step("infarct_flair"):
+        log.require(reader, "flair")
+        flair = reader.scan("flair")
+        external = external_mask(
+            case.external(reader.hashes),
+            case.participant,
+            flair,
+            stated=reader.session.mask,
+            others=lambda: {"dwi": acute.diffusion.dwi.grid} if acute else {},
+        )
+        automatic: LesionMask | None = None
+        with log.excused(external):
+            if acute is None:
+                msg = "the baseline DWI gave no infarct to look for on FLAIR"
+                raise NotMeasurableError(msg)
+            baseline = register_baseline(case, log, acute, flair)
+            automatic = segment_baseline_flair(
+                flair,
+                prior_mask=baseline.infarct,
+                brain=baseline.brain,
+                settings=case.protocol.followup,
+            )
+        mask, edit = log.counted(external, automatic, baseline.brain if baseline else None)
+        log.measured(
+            mask, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct", edit=edit
+        )
+    return baseline
+
+
+def locate_baseline(log: VisitLog, acute: Acute | None, baseline: Baseline | None) -> None:
+    """Say where the infarct lies: by the FLAIR's fit to the template, or by the DWI's where there is none."""
+    if baseline is not None:
+        of_dwi = baseline.brain_map.of_moved(baseline.from_dwi.matrix)
+        maps: dict[Modality, BrainMap] = {"flair": baseline.brain_map, "dwi": of_dwi}
+        log.located(baseline.brain_map, image=baseline.image, maps=maps)
+    elif acute is not None and acute.brain is not None:
+        own = fit_to_template(acute.diffusion.dwi, brain=acute.brain)
+        session = acute.diffusion.dwi.identity.session_id.removeprefix("ses-")
+        log.located(own, image=f"{session} DWI", maps={"dwi": own})
 
 
 def read_diffusion(case: Case, reader: SessionReader) -> DiffusionSet:
@@ -198,15 +281,15 @@ def read_diffusion(case: Case, reader: SessionReader) -> DiffusionSet:
     )
 
 
-def bring_infarct_onto_flair(
-    case: Case, log: VisitLog, acute: tuple[DiffusionSet, LesionMask], flair: Scan, brain: BrainMask
-) -> LesionMask:
-    """Register FLAIR to the diffusion images of the same visit and carry the infarct over."""
-    diffusion, mask = acute
-    target = diffusion.b0 or diffusion.dwi
+def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> Baseline:
+    """Register FLAIR to the diffusion images of the same visit, carry the infarct over, and fit to MNI."""
+    brain = brain_mask(flair, settings=case.protocol.brain)
+    target = acute.diffusion.b0 or acute.diffusion.dwi
     transform = register(flair, target, settings=case.protocol.registration, fixed_brain=brain)
     log.registered(transform, flair, source="FLAIR", target="DWI")
-    return resample_mask(mask, flair.grid, transform)
+    prior = resample_mask(acute.infarct, flair.grid, transform)
+    brain_map = fit_to_template(flair, brain=brain)
+    return Baseline(flair.identity.session_id, flair, brain, prior, transform, brain_map)
 
 
 # ---- follow-up -------------------------------------------------------------------------------------------
@@ -217,26 +300,55 @@ def measure_followup(case: Case, reader: SessionReader, log: VisitLog, baseline:
     with log.step(*FOLLOWUP_PARAMETERS):
         log.require(reader, "flair")
         flair = reader.scan("flair")
-        brain = brain_mask(flair, settings=case.protocol.brain)
-        transform = register_to_baseline(case, log, baseline, flair, brain)
-        given = external_mask(case.masks, case.participant, flair, stated=reader.session.mask)
-        if given is not None:
-            mask = given
-        elif baseline is None or transform is None:
-            mask = segment_flair_alone(flair, brain=brain, settings=case.protocol.followup)
-        else:
-            mask = segment_followup(
-                flair,
-                baseline_flair=baseline.flair,
-                baseline_mask=baseline.infarct,
-                transform=transform,
-                brain=brain,
-                settings=case.protocol.followup,
-            )
-        measure_parts(log, mask)
-        if baseline is not None and transform is not None:
-            in_baseline_space = resample_mask(mask, baseline.flair.grid, transform)
-            log.accounting = spatial_accounting(baseline.infarct, in_baseline_space)
+        external = external_mask(
+            case.external(reader.hashes), case.participant, flair, stated=reader.session.mask
+        )
+        brain: BrainMask | None = None
+        transform: RigidTransform | None = None
+        automatic: LesionMask | None = None
+        with log.excused(external):
+            brain = brain_mask(flair, settings=case.protocol.brain)
+            transform = register_to_baseline(case, log, baseline, flair, brain)
+            automatic = segment_visit(case, flair, brain, baseline, transform)
+        mask, edit = log.counted(external, automatic, brain)
+        measure_parts(log, mask, edit)
+        compare_with_baseline(log, flair, brain, mask, baseline, transform)
+
+
+def segment_visit(
+    case: Case, flair: Scan, brain: BrainMask, baseline: Baseline | None, transform: RigidTransform | None
+) -> LesionMask:
+    """Segment the infarct of a follow-up: with the baseline as prior, or from the FLAIR alone."""
+    if baseline is None or transform is None:
+        return segment_flair_alone(flair, brain=brain, settings=case.protocol.followup)
+    return segment_followup(
+        flair,
+        baseline_flair=baseline.flair,
+        baseline_mask=baseline.infarct,
+        transform=transform,
+        brain=brain,
+        settings=case.protocol.followup,
+    )
+
+
+def compare_with_baseline(
+    log: VisitLog,
+    flair: Scan,
+    brain: BrainMask | None,
+    mask: LesionMask,
+    baseline: Baseline | None,
+    transform: RigidTransform | None,
+) -> None:
+    """Account for the infarct in baseline space, and say where it lies by the baseline's fit to MNI."""
+    if baseline is not None and transform is not None:
+        in_baseline_space = resample_mask(mask, baseline.flair.grid, transform)
+        log.accounted(baseline.infarct, in_baseline_space, baseline_session=baseline.session_id)
+        here = baseline.brain_map.of_moved(transform.matrix)
+        log.located(baseline.brain_map, image=baseline.image, maps={"flair": here})
+    elif brain is not None:
+        own = fit_to_template(flair, brain=brain)
+        session = flair.identity.session_id.removeprefix("ses-")
+        log.located(own, image=f"{session} FLAIR", maps={"flair": own})
 
 
 def register_to_baseline(
@@ -258,10 +370,16 @@ def register_to_baseline(
     return transform
 
 
-def measure_parts(log: VisitLog, mask: LesionMask) -> None:
+def measure_parts(log: VisitLog, mask: LesionMask, edit: Edit | None) -> None:
     """Measure the infarct and, where the method tells them apart, its cavity and new lesions."""
     log.measured(
-        mask, "infarct", "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct"
+        mask,
+        *("infarct", "infarct_flair"),
+        modality="flair",
+        key="flair",
+        datatype="anat",
+        desc="infarct",
+        edit=edit,
     )
     for parameter, desc in PARTS:
         part = mask.parts.get(parameter)

@@ -23,12 +23,17 @@ class Record(BaseModel):
 
 
 class ComponentRecord(Record):
-    """One connected component of a lesion."""
+    """One connected component of a lesion; what the atlas says is empty where no fit to it stands."""
 
     volume_ml: float
     centroid_mm: tuple[float, float, float] = Field(description="scanner RAS+ mm")
     first_slice: int
     last_slice: int
+    centroid_mni_mm: tuple[float, float, float] | None = Field(None, description="MNI RAS+ mm")
+    hemisphere: Literal["left", "right", "midline"] | None = None
+    region: Literal["supratentorial", "infratentorial"] | None = None
+    grey_percent: float | None = None
+    white_percent: float | None = None
 
 
 class VolumeRow(Record):
@@ -56,6 +61,9 @@ class VolumeRow(Record):
     flags: str = ""
     protocol_sha256: str = ""
     version: str = ""
+    automatic_volume_ml: float | None = None
+    edit_difference_ml: float | None = None
+    edit_dice: float | None = None
 
 
 class ScanRecord(Record):
@@ -85,6 +93,22 @@ class RegistrationRecord(Record):
     shift_mm: float | None = Field(None, description="move of the middle of the fixed image")
 
 
+Rows4 = tuple[tuple[float, ...], ...]
+
+
+class AtlasRecord(Record):
+    """How a visit's images lie in MNI space, and how good the fit is."""
+
+    template: str
+    image: str = Field(description="modality and session of the image that was fitted, such as 'BL FLAIR'")
+    overlap: float = Field(description="Dice of the scan's and the template's brain")
+    likeness: float = Field(description="correlation of intensities with what the template's tissues explain")
+    reason: str = Field("", description="why no location is given; empty where it is")
+    matrices: dict[str, Rows4] = Field(
+        default_factory=dict, description="modality -> 4x4, scanner RAS+ mm to MNI RAS+ mm (affine)"
+    )
+
+
 class VisitRecord(Record):
     """What happened at one visit."""
 
@@ -99,13 +123,15 @@ class VisitRecord(Record):
     masks: dict[str, str] = Field(
         default_factory=dict,
         description="paths relative to the output folder; keys: 'dwi' (infarct on the DWI grid), "
-        "'flair' (infarct on the FLAIR grid), 'cavity' and 'new_lesion' (FLAIR grid)",
+        "'flair' (infarct on the FLAIR grid), 'cavity' and 'new_lesion' (FLAIR grid), 'dwi_automatic' and "
+        "'flair_automatic' (what the method found where a mask made elsewhere counts), 'change' (labels)",
     )
     components: dict[str, tuple[ComponentRecord, ...]] = Field(default_factory=dict)
     registrations: tuple[RegistrationRecord, ...] = ()
     persistent_ml: float | None = None
     resolved_ml: float | None = None
     new_ml: float | None = None
+    atlas: AtlasRecord | None = None
 
     def scan(self, modality: str) -> ScanRecord | None:
         """Return the visit's image of one modality, if it was read."""

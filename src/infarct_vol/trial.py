@@ -10,6 +10,7 @@ from typing import Literal
 from infarct_vol.batch import ExecutorName, output_lock, run_batch
 from infarct_vol.derivatives import write_dataset_description, write_protocol
 from infarct_vol.errors import InfarctVolError, StudyError
+from infarct_vol.external import unused_masks
 from infarct_vol.ledger import finished_record, load_records, save_record
 from infarct_vol.pipeline import Case, failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
@@ -33,6 +34,7 @@ class RunSummary:
     records: tuple[ParticipantRecord, ...]
     redone: int
     kept: int
+    unused_masks: tuple[str, ...] = ()
 
     def visits(self, status: str) -> tuple[tuple[ParticipantRecord, VisitRecord], ...]:
         """Return the visits with one status, or those flagged for a reader (``"flagged"``)."""
@@ -55,8 +57,11 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 when everything asked for was measured or is rightly missing; 1 when something was refused."""
-        return 1 if self.problems else 0
+        """0 when everything asked for was measured or is rightly missing; 1 when something was refused.
+
+        A mask made elsewhere that belongs to nobody counts as refused.
+        """
+        return 1 if self.problems or self.unused_masks else 0
 
 
 def run_study(
@@ -93,7 +98,8 @@ def run_study(
     randomization
         CSV of participant_id and arm; without it the tables are pooled and BLINDED.
     masks
-        Folder of masks made elsewhere, used instead of segmenting.
+        Folder of masks made elsewhere, named ``<sub>_<ses>_*mask.nii.gz``; they count in place of the
+        automatic masks, which are made and kept beside them.
     truth
         ``truth.csv`` of a simulated trial: measured and true volumes stand side by side in the report.
     on_progress
@@ -133,7 +139,8 @@ def run_study(
         )
         compared = measured_against_truth(read_tables(out).volumes, truth) if truth else None
         report = write_report(out, records=records, protocol=protocol, truth=compared)
-    return RunSummary(out, tables, report, records, redone=len(todo), kept=kept)
+    unused = unused_masks(masks, study.participants) if masks is not None else ()
+    return RunSummary(out, tables, report, records, redone=len(todo), kept=kept, unused_masks=unused)
 
 
 def _split(cases: Iterable[Case], on_progress: Progress | None) -> tuple[list[CaseTask], int]:

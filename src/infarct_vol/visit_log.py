@@ -5,19 +5,27 @@ A step that fails leaves the parameters it was to give without a value, and with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from infarct_vol._version import __version__
-from infarct_vol.change import Accounting
+from infarct_vol.atlas import NAME as TEMPLATE
+from infarct_vol.atlas import BrainMap
+from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.errors import InfarctVolError, RegistrationError
-from infarct_vol.images import MODALITY_LABELS, LesionMask, Modality, Scan
+from infarct_vol.external import Edit, ExternalMask, masks_without_image, outside_brain
+from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
-from infarct_vol.measurement import LesionVolume, measure
+from infarct_vol.measurement import LesionVolume, find_components, measure
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import (
+    AtlasRecord,
     ComponentRecord,
     Parameter,
     RegistrationRecord,
@@ -56,6 +64,7 @@ class _Outcome:
     mask: LesionMask | None = None
     volume: LesionVolume | None = None
     path: str | None = None
+    edit: Edit | None = None
 
 
 @dataclass
@@ -74,6 +83,8 @@ class VisitLog:
     _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
     _registrations: list[RegistrationRecord] = field(default_factory=list)
     _scans: tuple[ScanRecord, ...] = ()
+    _measured: dict[str, LesionMask] = field(default_factory=dict)
+    _atlas: AtlasRecord | None = None
 
     def __post_init__(self) -> None:
         self.flags.extend(self.visit.flags)
@@ -91,6 +102,35 @@ class VisitLog:
                 if parameter not in self._outcomes:
                     self._outcomes[parameter] = _Outcome(status, reason=str(error))
 
+    @contextmanager
+    def excused(self, external: ExternalMask | None) -> Iterator[None]:
+        """Run the automatic method; where a mask made elsewhere counts, a refusal is a flag and no more."""
+        try:
+            yield
+        except InfarctVolError as error:
+            if external is None:
+                raise
+            self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {error}")
+
+    def counted(
+        self, external: ExternalMask | None, automatic: LesionMask | None, brain: BrainMask | None
+    ) -> tuple[LesionMask, Edit | None]:
+        """Return the mask to be measured: the one made elsewhere, if there is one, beside the automatic one.
+
+        Raises
+        ------
+        NotMeasurableError
+            If there is neither.
+        """
+        if external is not None:
+            remark = outside_brain(external.mask, brain) if brain is not None else ""
+            self.flags.extend([remark] if remark else [])
+            return external.mask, Edit(external, automatic)
+        if automatic is None:
+            msg = "there is neither an automatic mask nor one made elsewhere"
+            raise NotMeasurableError(msg)
+        return automatic, None
+
     def require(self, reader: SessionReader, modality: Modality) -> None:
         """Raise `MissingScanError` unless the session holds an image of this modality."""
         if not reader.has(modality):
@@ -99,22 +139,83 @@ class VisitLog:
             raise MissingScanError(msg, where=where)
 
     def measured(
-        self, mask: LesionMask, *parameters: Parameter, modality: Modality, key: str, datatype: str, desc: str
+        self,
+        mask: LesionMask,
+        *parameters: Parameter,
+        modality: Modality,
+        key: str,
+        datatype: str,
+        desc: str,
+        edit: Edit | None = None,
     ) -> None:
         """Measure a mask on its native grid, write it, and note its volume under ``parameters``."""
         volume = measure(mask, connectivity=self.protocol.followup.connectivity)
-        path = self.writer.mask(
-            mask,
-            session_id=self.session_id or "",
-            datatype=datatype,
-            desc=desc,
-            facts={"LesionCount": volume.lesion_count, "VoxelCount": volume.voxel_count},
-        )
-        self._masks[key] = path
-        self._components[key] = tuple(volume.components)
+        facts = {"LesionCount": volume.lesion_count, "VoxelCount": volume.voxel_count}
+        path = self._written(mask, datatype=datatype, desc=desc, facts=facts | (edit.facts() if edit else {}))
+        if edit is not None and edit.automatic is not None:
+            self._masks[f"{key}_automatic"] = self._written(edit.automatic, datatype=datatype, desc="auto")
+        self._masks[key], self._measured[key] = path, mask
+        self._components[key] = volume.components
         self.flags.extend(flag for flag in mask.flags if flag not in self.flags)
+        status: Status = "edited" if edit is not None and edit.differs else "measured"
         for parameter in parameters:
-            self._outcomes[parameter] = _Outcome("measured", "", modality, mask, volume, path)
+            self._outcomes[parameter] = _Outcome(status, "", modality, mask, volume, path, edit)
+
+    def _written(
+        self, mask: LesionMask, *, datatype: str, desc: str, facts: Mapping[str, object] | None = None
+    ) -> str:
+        session_id = self.session_id or ""
+        return self.writer.mask(mask, session_id=session_id, datatype=datatype, desc=desc, facts=facts or {})
+
+    def accounted(self, baseline: LesionMask, followup: LesionMask, *, baseline_session: str) -> None:
+        """Account for the infarct against baseline, in baseline space, and write the map of it."""
+        self.accounting = spatial_accounting(baseline, followup)
+        space = baseline_session.removeprefix("ses-")
+        counts = (
+            self.accounting.persistent_voxels,
+            self.accounting.resolved_voxels,
+            self.accounting.new_voxels,
+        )
+        self._masks["change"] = self.writer.labels(
+            change_labels(baseline, followup),
+            baseline.grid,
+            session_id=self.session_id or "",
+            space=space,
+            desc="change",
+            facts={
+                "Labels": {str(label): name for label, name in CHANGE_LABELS.items()},
+                "VoxelCounts": dict(zip(CHANGE_LABELS.values(), counts, strict=True)),
+                "VoxelVolumeMM3": baseline.grid.voxel_volume_mm3,
+                "Space": f"{baseline_session} FLAIR",
+                "Remark": "resampled into baseline space: where the infarct changed, not how large it is",
+            },
+        )
+
+    def located(self, brain_map: BrainMap, *, image: str, maps: Mapping[Modality, BrainMap]) -> None:
+        """Say where the components lie.
+
+        Parameters
+        ----------
+        brain_map
+            The fit to the template everything rests on.
+        image
+            Session and modality it was made with.
+        maps
+            Points of the DWI and of the FLAIR -> MNI.
+        """
+        for key, mask in self._measured.items():
+            known = maps.get("dwi" if key == "dwi" else "flair")
+            if known is not None:
+                connectivity = self.protocol.followup.connectivity
+                self._components[key] = find_components(mask, connectivity=connectivity, brain_map=known)
+        self._atlas = AtlasRecord(
+            template=TEMPLATE,
+            image=image,
+            overlap=round(brain_map.overlap, 4),
+            likeness=round(brain_map.likeness, 4),
+            reason=brain_map.reason,
+            matrices={name: _rows(known.matrix) for name, known in maps.items()},
+        )
 
     def not_measured(self, parameter: Parameter, *, reason: str) -> None:
         """Note that a parameter cannot be had from this visit's images."""
@@ -154,8 +255,13 @@ class VisitLog:
         if verdict == "WARN":
             self.flags.append(f"registration of {source} to {target} is doubtful: {'; '.join(reasons)}")
 
-    def close(self, reader: SessionReader) -> None:
-        """Take over what the reader learnt about the images."""
+    def close(self, reader: SessionReader, *, masks: Path | None = None) -> None:
+        """Take over what the reader learnt about the images, and flag masks made elsewhere for no image."""
+        images: tuple[Modality, ...] = ("dwi", "flair") if self.visit.name == "baseline" else ("flair",)
+        measured = [image for image in images if reader.has(image)]
+        session_id = reader.session.session_id
+        for name in masks_without_image(masks, self.participant, session_id=session_id, measured=measured):
+            self.flags.append(f"mask {name} is not used: nothing is measured on the image it names")
         self._scans = tuple(reader.records)
         self.flags.extend(flag for flag in reader.flags if flag not in self.flags)
 
@@ -185,7 +291,7 @@ class VisitLog:
             yield self._row(parameter, self._outcomes[parameter])
 
     def _row(self, parameter: Parameter, outcome: _Outcome) -> VolumeRow:
-        volume, mask = outcome.volume, outcome.mask
+        volume, mask, edit = outcome.volume, outcome.mask, outcome.edit
         return VolumeRow(
             participant_id=self.participant.participant_id,
             session_id=self.session_id,
@@ -201,9 +307,12 @@ class VisitLog:
             lesion_count=volume.lesion_count if volume else None,
             volume_ml_low=volume.volume_ml_low if volume else None,
             volume_ml_high=volume.volume_ml_high if volume else None,
+            automatic_volume_ml=edit.automatic.volume_ml if edit and edit.automatic else None,
+            edit_difference_ml=edit.difference_ml if edit else None,
+            edit_dice=edit.overlap if edit else None,
             status=outcome.status,
             reason=outcome.reason,
-            source=_source(mask),
+            source=edit.external.source if edit else "automatic" if mask else "",
             mask_path=outcome.path,
             partial_volume_ml=volume.partial_volume_ml if volume else None,
             flags="; ".join(self.flags),
@@ -212,14 +321,17 @@ class VisitLog:
         )
 
     def record(self) -> VisitRecord:
-        """Return the visit's record; its status is that of the primary parameter."""
+        """Return the visit's record; its status is that of the primary parameter.
+
+        A visit with a value was measured, whoever drew the mask; rows say who did.
+        """
         primary = self._outcomes[self.parameters[0]]
         return VisitRecord(
             visit=self.visit.name,
             session_id=self.session_id,
             acq_time=self.visit.session.acq_time if self.visit.session else None,
             study_day=self.visit.study_day,
-            status=primary.status,
+            status="measured" if primary.status in ("measured", "reviewed", "edited") else primary.status,
             reason=primary.reason,
             flags=tuple(self.flags),
             scans=self._scans,
@@ -229,10 +341,9 @@ class VisitLog:
             persistent_ml=self.accounting.persistent_ml if self.accounting else None,
             resolved_ml=self.accounting.resolved_ml if self.accounting else None,
             new_ml=self.accounting.new_ml if self.accounting else None,
+            atlas=self._atlas,
         )
 
 
-def _source(mask: LesionMask | None) -> str:
-    if mask is None:
-        return ""
-    return "external" if mask.method.startswith("external:") else "automatic"
+def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(float(value), 9) for value in row) for row in matrix)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from infarct_vol.protocol import ANALYSED_VISITS
 from infarct_vol.qa.album import FigureList
+from infarct_vol.qa.places import component_lines, edit_lines
 from infarct_vol.qa.wording import (
     ADVICE,
     PARAMETER_LABELS,
@@ -268,6 +269,8 @@ def participant(record: ParticipantRecord, drawn: FigureList | None, *, at: int)
         "overview": [f for f in drawn.figures if not f.visit],
         "registrations": list(_registrations(record)),
         "accounting": list(_accounting(record)),
+        "edits": edit_lines(record),
+        "components": component_lines(record),
         "inputs": [(path, digest[:12]) for path, digest in sorted(record.inputs.items())],
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         "fingerprint": record.fingerprint[:12],

@@ -32,6 +32,7 @@ COLOURS = {
     "infarct": "#ff7a1a",
     "cavity": "#45c1ff",
     "new_lesion": "#f0e442",
+    "automatic": "#ff9ec4",
     "baseline infarct": "#d68fff",
     "true infarct": "#2fd6a3",
 }

@@ -28,8 +28,13 @@ from infarct_vol.registration import RigidTransform, read_tfm, resample
 from infarct_vol.study import ScanFile
 
 _CONTOURS_OF: dict[str, dict[str, str]] = {
-    "dwi": {"infarct": "dwi"},
-    "flair": {"infarct": "flair", "cavity": "cavity", "new_lesion": "new_lesion"},
+    "dwi": {"infarct": "dwi", "automatic": "dwi_automatic"},
+    "flair": {
+        "infarct": "flair",
+        "cavity": "cavity",
+        "new_lesion": "new_lesion",
+        "automatic": "flair_automatic",
+    },
 }
 
 

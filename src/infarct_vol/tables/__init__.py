@@ -1,5 +1,6 @@
 """Tables of a run: volumes, change from baseline, summary, and their data dictionary."""
 
+from infarct_vol.tables.components import ComponentRow, component_rows
 from infarct_vol.tables.randomization import read_randomization
 from infarct_vol.tables.read import Tables, read_tables
 from infarct_vol.tables.summary import SummaryRow, summary_rows
@@ -7,9 +8,11 @@ from infarct_vol.tables.truth import measured_against_truth
 from infarct_vol.tables.write import TablePaths, write_tables
 
 __all__ = [
+    "ComponentRow",
     "SummaryRow",
     "TablePaths",
     "Tables",
+    "component_rows",
     "measured_against_truth",
     "read_randomization",
     "read_tables",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from infarct_vol.change import ChangeRow
 from infarct_vol.records import Record, VolumeRow
+from infarct_vol.tables.components import ComponentRow
 from infarct_vol.tables.summary import SummaryRow
 
 
@@ -42,7 +43,10 @@ _SHARED: dict[str, tuple[str, str]] = {
     "volume_ml_high": ("mL", "upper limit when thresholds or the boundary move within stated limits"),
     "status": ("", "measured, reviewed, edited (with a volume); not_measurable, failed, missing, excluded"),
     "reason": ("", "why a number is absent, or what to know about it"),
-    "source": ("", "image or mask file the volume comes from"),
+    "source": (
+        "",
+        "who drew the mask that counts: automatic, or external with the mask's file name and SHA-256",
+    ),
     "mask_path": ("", "mask file, relative to the output folder"),
     "partial_volume_ml": (
         "mL",
@@ -51,6 +55,25 @@ _SHARED: dict[str, tuple[str, str]] = {
     "flags": ("", "what a reader should look at"),
     "protocol_sha256": ("", "SHA-256 of the effective protocol"),
     "version": ("", "version of infarct-vol that measured"),
+    "automatic_volume_ml": ("mL", "volume of the automatic mask, where a mask made elsewhere counts"),
+    "edit_difference_ml": ("mL", "volume_ml - automatic_volume_ml, where a mask made elsewhere counts"),
+    "edit_dice": ("", "overlap (Dice) of both masks, 0 to 1, where a mask made elsewhere counts"),
+    "component": ("", "number of the connected component in its mask, the largest first"),
+    "centroid_x_mm": ("mm", "mean of its voxel centres, scanner space, to the patient's right"),
+    "centroid_y_mm": ("mm", "mean of its voxel centres, scanner space, to the front"),
+    "centroid_z_mm": ("mm", "mean of its voxel centres, scanner space, upwards"),
+    "centroid_mni_x_mm": ("mm", "the same in MNI space by an affine fit, good to about 5 mm"),
+    "centroid_mni_y_mm": ("mm", "the same in MNI space by an affine fit, good to about 5 mm"),
+    "centroid_mni_z_mm": ("mm", "the same in MNI space by an affine fit, good to about 5 mm"),
+    "hemisphere": (
+        "",
+        "left or right of the patient: two thirds of it lie there, over 3 mm from the mid-plane; or midline",
+    ),
+    "region": ("", "supratentorial or infratentorial (cerebellum, brain stem), by a rule in MNI space"),
+    "grey_percent": ("%", "mean share of grey matter in the MNI template where it lies; approximate"),
+    "white_percent": ("%", "mean share of white matter in the MNI template where it lies; approximate"),
+    "first_slice": ("", "first slice it is in, along the thickest axis of the native grid, counted from 0"),
+    "last_slice": ("", "last slice it is in, counted from 0"),
     "baseline_modality": ("", "image the baseline volume was measured on"),
     "baseline_volume_ml": ("mL", "volume of the same parameter at baseline"),
     "change_ml": ("mL", "volume_ml - baseline_volume_ml; empty unless both ends have a value"),
@@ -101,6 +124,7 @@ def dictionary_rows() -> list[DictionaryRow]:
         "volumes": VolumeRow,
         "change_from_baseline": ChangeRow,
         "summary": SummaryRow,
+        "components": ComponentRow,
     }
     meanings = {**_SHARED, **_statistic_meanings()}
     return [

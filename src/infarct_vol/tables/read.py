@@ -13,6 +13,7 @@ import pandas as pd
 from infarct_vol.change import ChangeRow
 from infarct_vol.errors import UsageError
 from infarct_vol.records import Record, VolumeRow
+from infarct_vol.tables.components import ComponentRow
 from infarct_vol.tables.csvtext import original
 from infarct_vol.tables.summary import SummaryRow
 
@@ -20,6 +21,7 @@ TABLE_FILES: Mapping[str, tuple[str, type[Record]]] = {
     "volumes": ("volumes.csv", VolumeRow),
     "change": ("change_from_baseline.csv", ChangeRow),
     "summary": ("summary.csv", SummaryRow),
+    "components": ("components.csv", ComponentRow),
 }
 """Table -> its file name and the record whose fields are its columns."""
 _YES_OR_NO = {"true": True, "false": False, "": None}
@@ -36,10 +38,11 @@ class Tables:
     volumes: pd.DataFrame
     change: pd.DataFrame
     summary: pd.DataFrame
+    components: pd.DataFrame
 
 
 def read_tables(out: Path | str) -> Tables:
-    """Read ``volumes.csv``, ``change_from_baseline.csv`` and ``summary.csv`` of an output folder.
+    """Read volumes, change from baseline, summary and components of an output folder.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tables of a run, written whole: volumes, change from baseline, summary and the data dictionary."""
+"""Tables of a run, written whole: volumes, change, summary, components and the data dictionary."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from infarct_vol.change import ChangeRow, participant_changes
 from infarct_vol.errors import MixedOutputError, UsageError
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, Record, VolumeRow
+from infarct_vol.tables.components import ComponentRow, component_rows
 from infarct_vol.tables.csvtext import csv_text
 from infarct_vol.tables.dictionary import DictionaryRow, dictionary_rows
 from infarct_vol.tables.order import parameter_rank, visit_rank
@@ -29,6 +30,7 @@ class TablePaths:
     volumes: Path
     change: Path
     summary: Path
+    components: Path
     dictionary: Path
 
 
@@ -77,11 +79,14 @@ def write_tables(
         volumes=folder / "volumes.csv",
         change=folder / "change_from_baseline.csv",
         summary=folder / "summary.csv",
+        components=folder / "components.csv",
         dictionary=folder / "data_dictionary.csv",
     )
     _write(volumes, VolumeRow, paths.volumes)
     _write(changes, ChangeRow, paths.change)
     _write(summary_rows(volumes, changes, arms=arms), SummaryRow, paths.summary)
+    people = sorted(records, key=lambda record: record.participant_id)
+    _write([row for record in people for row in component_rows(record)], ComponentRow, paths.components)
     _write(dictionary_rows(), DictionaryRow, paths.dictionary)
     return paths
 
