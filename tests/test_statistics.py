@@ -49,8 +49,8 @@ def test_icc_counts_a_constant_offset_as_disagreement():
 @pytest.mark.parametrize(
     ("ratings", "expected", "reason"),
     [
-        (np.empty((0, 2)), (None, None, None), "0 cases: an intraclass correlation needs 2"),
-        ([[1, 2]], (None, None, None), "1 case: an intraclass correlation needs 2"),
+        (np.empty((0, 2)), (None, None, None), "0 cases: too few for an intraclass correlation (2 at least)"),
+        ([[1, 2]], (None, None, None), "1 case: too few for an intraclass correlation"),
         ([[3.3, 3.3], [3.3, 3.3]], (None, None, None), "all values are equal"),
         ([[1, 2], [1, 2], [1, 2]], (0.0, None, None), "means of all cases are equal"),
         ([[0.1, 0.1], [0.7, 0.7], [9.3, 9.3]], (1.0, 1.0, 1.0), "perfect agreement"),
@@ -99,7 +99,7 @@ def test_bland_altman_turns_with_the_order_of_the_pair(first, data):
 
 
 def test_bland_altman_of_few_and_of_equal_differences():
-    assert bland_altman([], []).reason == "0 cases: limits of agreement needs 2 at least"
+    assert bland_altman([], []).reason == "0 cases: too few for limits of agreement (2 at least)"
     single = bland_altman([1.0], [1.5])
     assert (single.bias, single.sd, single.upper) == (0.5, None, None)
     constant = bland_altman([0.1, 10.7, 203.3], [0.4, 11.0, 203.6])
@@ -175,7 +175,7 @@ def test_median_interval_is_a_pair_of_order_statistics(n, low, high):
 def test_median_of_few_values_has_no_interval():
     found = median_interval([3.0, 1.0, 2.0, 5.0, 4.0])
     assert (found.value, found.low, found.high) == (3.0, None, None)
-    assert found.reason == "5 cases: the interval of a median needs 6 at least"
+    assert found.reason == "5 cases: too few for the interval of a median (6 at least)"
     assert median_interval([]).reason == "no value"
 
 

@@ -13,6 +13,7 @@ from .simulation import simulate_trial
 from .study import open_study
 from .tables import measured_against_truth, read_tables
 from .trial import remake_report, remake_tables, run_study
+from .validation import agree
 
 __all__ = [
     "InfarctVolError",
@@ -20,6 +21,7 @@ __all__ = [
     "Protocol",
     "Scan",
     "__version__",
+    "agree",
     "check_study",
     "load_mask",
     "load_protocol",

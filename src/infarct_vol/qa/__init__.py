@@ -1,5 +1,6 @@
 """Pictures of masks, registrations and volumes over time, and the static report."""
 
+from infarct_vol.qa.agreement import difference_chart, equality_chart
 from infarct_vol.qa.album import figure_paths
 from infarct_vol.qa.checkerboard import checkerboard
 from infarct_vol.qa.figures import Picture
@@ -12,6 +13,8 @@ from infarct_vol.qa.views import plot_overlay, plot_trajectories, view
 __all__ = [
     "Picture",
     "checkerboard",
+    "difference_chart",
+    "equality_chart",
     "figure_paths",
     "lesion_mosaic",
     "measured_against_true",

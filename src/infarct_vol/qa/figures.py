@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
+import matplotlib
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,6 +36,9 @@ COLOURS = {
     "true infarct": "#2fd6a3",
 }
 _SPARE_COLOURS = ("#f0e442", "#2fd6a3", "#ff9ec4", "#ffffff")
+
+Kind = Literal["png", "svg", "jpeg"]
+_KINDS: dict[str, Kind] = {".svg": "svg", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,11 +78,15 @@ class Picture(Figure):
         FigureCanvasAgg(self)
 
     @house_style
-    def to_bytes(self, *, kind: Literal["png", "jpeg"] = "png", scale: float = 1.0) -> bytes:
-        """Return the picture as PNG or JPEG without time or software marks, so that bytes repeat."""
+    def to_bytes(self, *, kind: Kind = "png", scale: float = 1.0) -> bytes:
+        """Return the picture as PNG, SVG or JPEG without time or software marks, so that bytes repeat."""
         buffer = io.BytesIO()
         if kind == "png":
             self.savefig(buffer, format="png", dpi=DPI * scale, metadata={"Software": None})
+        elif kind == "svg":
+            # without a fixed salt the ids in the file would be drawn by chance
+            with matplotlib.rc_context({"svg.hashsalt": "infarct-vol"}):
+                self.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         else:
             # no chroma subsampling: it would smear a contour one pixel wide
             options = {"quality": 75, "subsampling": 0, "optimize": True}
@@ -86,10 +94,9 @@ class Picture(Figure):
         return buffer.getvalue()
 
     def save(self, path: Path | str, *, scale: float = 1.0) -> Path:
-        """Write the picture as its name says (``.png``, ``.jpg``) and return the path."""
+        """Write the picture as its name says (``.png``, ``.svg``, ``.jpg``) and return the path."""
         path = Path(path)
-        kind: Literal["png", "jpeg"] = "jpeg" if path.suffix.lower() in {".jpg", ".jpeg"} else "png"
-        write_bytes(self.to_bytes(kind=kind, scale=scale), path)
+        write_bytes(self.to_bytes(kind=_KINDS.get(path.suffix.lower(), "png"), scale=scale), path)
         return path
 
     def _repr_png_(self) -> bytes:

@@ -38,7 +38,8 @@ _MODALITY_MARKERS = {"dwi": "o", "flair": "s"}
 _TARGET_DAYS = {"baseline": 1, "month1": 31, "month3": 91, "month6": 181}
 
 
-def _clean(axes: Axes) -> None:
+def clean_axes(axes: Axes) -> None:
+    """Give a chart the plain frame of the house: two sides and level lines."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -73,7 +74,7 @@ def participant_trajectory(
     """
     picture = Picture(860, 330)
     axes = picture.add_axes((0.075, 0.14, 0.66, 0.74))
-    _clean(axes)
+    clean_axes(axes)
     table = _with_days(volumes, target_days or _TARGET_DAYS)
     shown = [name for name in parameters if (table["parameter"] == name).any()]
     handles: list[Line2D] = []
@@ -195,7 +196,7 @@ def trial_change(
     picture.subplots_adjust(left=0.075, right=0.985, top=0.86, bottom=0.13, wspace=0.06)
     arms = arms_of(summary)
     for axes, name in zip(grid, panels, strict=True):
-        _clean(axes)
+        clean_axes(axes)
         rows = change[(change["parameter"] == name) & change[column].notna()]
         _change_panel(axes, rows, summary[summary["parameter"] == name], column, arms)
         axes.set_title(PARAMETER_LABELS.get(name, name), loc="left", fontsize=9.5, fontweight="bold")
@@ -257,24 +258,28 @@ def measured_against_true(truth: pd.DataFrame) -> Picture:
     """
     picture = Picture(520, 400)
     axes = picture.add_axes((0.12, 0.13, 0.84, 0.82))
-    _clean(axes)
+    clean_axes(axes)
     rows = truth[truth["true_ml"].notna() & truth["measured_ml"].notna()]
     for name, own in rows.groupby("parameter"):
         colour = PARAMETER_COLOURS.get(str(name), INK)
         label = PARAMETER_LABELS.get(str(name), str(name))
         style: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 5, "mec": "white", "mew": 0.6}
         axes.plot(np.cbrt(own["true_ml"]), np.cbrt(own["measured_ml"]), color=colour, label=label, **style)
-    most = float(rows[["true_ml", "measured_ml"]].max().max()) if len(rows) else 1.0
-    limit = np.cbrt(max(most, 0.1)) * 1.06
-    line = np.linspace(0, limit, 50)
-    axes.plot(line, line, color="#8b95a1", lw=0.9, zorder=0)
-    for factor in (0.8, 1.2):
-        axes.plot(line, line * np.cbrt(factor), color="#c8ced6", lw=0.8, ls=(0, (4, 3)), zorder=0)
-    ticks = [t for t in (0, 0.1, 1, 5, 20, 50, 100, 200, 300) if t <= most * 1.1 or t == 0]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(np.cbrt(ticks), [f"{t:g}" for t in ticks])
-    axes.set(xlim=(-0.04 * limit, limit), ylim=(-0.04 * limit, limit))
+    cube_root_axes(axes, most_ml=float(rows[["true_ml", "measured_ml"]].max().max()) if len(rows) else 1.0)
     axes.set_xlabel("true volume, mL (cube-root scale; dashed: 20 % off)", color=MUTED, fontsize=8.5)
     axes.set_ylabel("measured volume, mL", color=MUTED, fontsize=8.5)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return picture
+
+
+def cube_root_axes(axes: Axes, *, most_ml: float) -> None:
+    """Give a chart of volumes against volumes cube-root axes in mL, the line of equality and 20 % lines."""
+    limit = np.cbrt(max(most_ml, 0.1)) * 1.06
+    line = np.linspace(0, limit, 50)
+    axes.plot(line, line, color="#8b95a1", lw=0.9, zorder=0)
+    for factor in (0.8, 1.2):
+        axes.plot(line, line * np.cbrt(factor), color="#c8ced6", lw=0.8, ls=(0, (4, 3)), zorder=0)
+    ticks = [t for t in (0, 0.1, 1, 5, 20, 50, 100, 200, 300) if t <= most_ml * 1.1 or t == 0]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.cbrt(ticks), [f"{t:g}" for t in ticks])
+    axes.set(xlim=(-0.04 * limit, limit), ylim=(-0.04 * limit, limit))

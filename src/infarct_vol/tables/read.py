@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -54,11 +54,27 @@ def read_tables(out: Path | str) -> Tables:
     folder = Path(out)
     if not (folder / "volumes.csv").is_file():
         folder = folder / "tables"
-    frames = {name: _read(folder / file, record) for name, (file, record) in TABLE_FILES.items()}
+    frames = {name: read_table(folder / file, record) for name, (file, record) in TABLE_FILES.items()}
     return Tables(**frames)
 
 
-def _read(path: Path, record: type[Record]) -> pd.DataFrame:
+def read_table(path: Path, record: type[Record], *, needed: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read one table, its columns typed as in `Tables`; a column that is no field of the record is text.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+    record
+        The record whose fields are the columns.
+    needed
+        Columns that must be there; default: every field.
+
+    Raises
+    ------
+    UsageError
+        As `read_tables`.
+    """
     try:
         text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
@@ -67,7 +83,7 @@ def _read(path: Path, record: type[Record]) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         msg = f"{path.name} is not one of our tables: {error}"
         raise UsageError(msg) from None
-    lacking = [name for name in record.model_fields if name not in text.columns]
+    lacking = [name for name in needed or record.model_fields if name not in text.columns]
     if lacking:
         msg = f"{path.name} lacks the columns {', '.join(lacking)}; 'infarct-vol tables' writes it again"
         raise UsageError(msg)

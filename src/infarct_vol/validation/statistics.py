@@ -316,7 +316,7 @@ def _finite(values: ArrayLike) -> Vector:
 
 def _too_few(n: int, least: int, what: str) -> str:
     noun = "case" if n == 1 else "cases"
-    return f"{n} {noun}: {what} needs {least} at least"
+    return f"{n} {noun}: too few for {what} ({least} at least)"
 
 
 def _spread(values: Vector, *, scale: Vector) -> float:
