@@ -15,6 +15,7 @@ from infarct_vol_cli.commands import (
     segment,
     simulate,
     tables,
+    verify,
 )
 from infarct_vol_cli.shell import command
 
@@ -35,7 +36,7 @@ def _root(shell: object) -> None:
     """Infarct volume in mL from DWI and FLAIR, and its change from baseline."""
 
 
-for _module in (demo, check, run, segment, register, measure, tables, report, simulate):
+for _module in (demo, check, run, segment, register, measure, tables, report, simulate, verify):
     app.command(name=_module.__name__.rpartition(".")[2])(command(_module.run))
 app.add_typer(protocol.app, name="protocol")
 

@@ -121,14 +121,15 @@ class Ellipsoid:
         smallest half axis apart, at most 0.5 mm.
         """
         to_head = np.linalg.inv(pose) @ grid.affine
-        index = np.stack(np.indices(grid.shape, dtype=np.float64), axis=-1)
+        index = np.moveaxis(np.indices(grid.shape, dtype=np.float64), 0, -1)
         level = self.level(index @ to_head[:3, :3].T + to_head[:3, 3])
         reach = 0.5 * float(np.linalg.norm(grid.spacing_mm)) / min(self.radii_mm)
         out = (level <= 1).astype(np.float32)
         edge = np.abs(level - 1) <= reach
         step_mm = np.clip(min(self.radii_mm) / _STEPS_PER_RADIUS, *_STEP_LIMITS_MM)
         counts = np.ceil(grid.spacing_mm / step_mm).astype(int)
-        steps = np.stack(np.meshgrid(*((np.arange(n) + 0.5) / n - 0.5 for n in counts), indexing="ij"), -1)
+        ticks = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
+        steps = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
         offsets = steps.reshape(-1, 3) @ to_head[:3, :3].T
         middles = index[edge] @ to_head[:3, :3].T + to_head[:3, 3]
         out[edge] = [(self.level(middle + offsets) <= 1).mean() for middle in middles]
@@ -221,7 +222,10 @@ def build_phantom(rng: np.random.Generator) -> Phantom:
     deep = ellipsoid_distance(axes, origin, BRAIN_RADII_MM)
     folds = np.float32(_FOLDS_MM) * smooth_noise(_SHAPE, rng, knot_spacing_voxels=7)
     whole = soft_step(deep + np.float32(_FLUID_MM), width=_EDGE_MM)
-    spaces = [soft_step(ellipsoid_distance(axes, c, _VENTRICLE_RADII_MM), width=_EDGE_MM) for c in _VENTRICLE_CENTRES_MM]
+    spaces = [
+        soft_step(ellipsoid_distance(axes, c, _VENTRICLE_RADII_MM), width=_EDGE_MM)
+        for c in _VENTRICLE_CENTRES_MM
+    ]
     tissue = soft_step(deep + np.minimum(folds, 0), width=_EDGE_MM) * (1 - spaces[0]) * (1 - spaces[1])
     white = soft_step(deep - np.float32(_CORTEX_MM) + folds, width=_EDGE_MM) * tissue
     skull = np.float32(_FLUID_MM + _SKULL_MM)
@@ -232,7 +236,9 @@ def build_phantom(rng: np.random.Generator) -> Phantom:
 
 
 def _axes_mm(affine: Matrix) -> tuple[Field, Field, Field]:
-    x, y, z = (np.arange(n, dtype=np.float32) + np.float32(o) for n, o in zip(_SHAPE, affine[:3, 3], strict=True))
+    x, y, z = (
+        np.arange(n, dtype=np.float32) + np.float32(o) for n, o in zip(_SHAPE, affine[:3, 3], strict=True)
+    )
     return x[:, None, None], y[None, :, None], z[None, None, :]
 
 
@@ -248,7 +254,11 @@ def _ratios(rng: np.random.Generator) -> tuple[Field, Field, Field]:
 
 
 def phantom_grid(
-    spacing_mm: tuple[float, float, float], rng: np.random.Generator, *, pose: Matrix, orientation: str = "LAS"
+    spacing_mm: tuple[float, float, float],
+    rng: np.random.Generator,
+    *,
+    pose: Matrix,
+    orientation: str = "LAS",
 ) -> Grid:
     """Lay slices on the phantom, a random part of a voxel away from its middle."""
     plan = Prescription(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from infarct_vol.sample import sample_trial
 from infarct_vol.simulation import simulate_trial
 from infarct_vol.simulation.acquisition import sample_part
 from infarct_vol.simulation.dataset import TRUTH_FOLDER
+from infarct_vol.simulation.fields import Field
 from infarct_vol.simulation.patient import Patient, TrueLesion, at_visit, build_patient
 from infarct_vol.simulation.scanner import Position, position_diffusion, scan_diffusion
 from infarct_vol.simulation.scenarios import ParticipantPlan, plan_participant
@@ -87,7 +89,7 @@ def _true_infarcts(study: Path, labels: tuple[str, ...]) -> Iterator[Mapping[str
                 yield row
 
 
-def _measured_row(row: Mapping[str, str], out: Path) -> pd.Series[object]:
+def _measured_row(row: Mapping[str, str], out: Path) -> pd.Series[Any]:
     volumes = read_tables(out).volumes
     own = (volumes["participant_id"] == row["participant_id"]) & (volumes["visit"] == row["visit"])
     return volumes[own & (volumes["parameter"] == "infarct")].iloc[0]
@@ -135,7 +137,9 @@ def _registrations(study: Path, out: Path, labels: tuple[str, ...]) -> Iterator[
             to = "ses-BL_dwi" if target == "DWI" else f"ses-{target}_FLAIR"
             true = RigidTransform(np.array(known["points_to"][to]))
             error = float(read_tfm(path).distance_mm(true, points).mean())
-            yield Deviation(check="trial_registration", case=f"{folder.name}, baseline to {target}", value=error)
+            yield Deviation(
+                check="trial_registration", case=f"{folder.name}, baseline to {target}", value=error
+            )
 
 
 # ---- scanned twice ---------------------------------------------------------------------------------------
@@ -164,12 +168,13 @@ class RetestTask:
 
     def work(self) -> Observed:
         """Measure DWI and ADC of both scans of every infarct."""
-        plan = plan_participant(
-            self.number, participants=_PARTICIPANTS_IN_PLAN, seed=self.seed, compact=True
-        )
+        plan = plan_participant(self.number, participants=_PARTICIPANTS_IN_PLAN, seed=self.seed, compact=True)
         patient = build_patient(plan)
         cases = [
-            _scanned(_with_volume(patient, share), replace(plan, seed=self.seed + _SEED_STEP * (1 + 2 * at + again)))
+            _scanned(
+                _with_volume(patient, share),
+                replace(plan, seed=self.seed + _SEED_STEP * (1 + 2 * at + again)),
+            )
             for at, share in enumerate(self.shares)
             for again in range(2)
         ]
@@ -200,6 +205,6 @@ def _scanned(patient: Patient, plan: ParticipantPlan) -> VolumeCase:
     )
 
 
-def _share(lesion: TrueLesion, position: Position) -> np.ndarray:
+def _share(lesion: TrueLesion, position: Position) -> Field:
     subs = (_TRUTH_SUBS, _TRUTH_SUBS, max(_TRUTH_SUBS, position.subs[2]))
     return sample_part(lesion.fraction, lesion.grid, position.grid, pose=position.pose, subs=subs)

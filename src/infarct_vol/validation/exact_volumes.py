@@ -1,4 +1,4 @@
-"""Masks with a known number of voxels on grids of every kind: is the volume voxels x |det|, to the last digit?"""
+"""Masks with a known number of voxels on grids of every kind: the volume must be voxels x |det|."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from infarct_vol.simulation.contrast import lesion_signal
 from infarct_vol.simulation.phantom import BVALUE, build_phantom, diffusion_ratio, place_ellipsoid
 from infarct_vol.validation.reference_objects import BASELINE_HOURS, head_on_grid, scan_of
 from infarct_vol.validation.results import Deviation, Observed
+
+Voxel = TypeVar("Voxel", bound=np.generic)
 
 _SPACING_MM = (1.2, 1.2, 6.5)
 _VOLUME_ML, _SNR = 12.0, 30.0
@@ -33,7 +36,7 @@ class Storage:
         flipped = "".join("ijk"[axis] for axis in range(3) if self.flips[axis]) or "none"
         return f"axes {''.join('ijk'[axis] for axis in self.order)}, flipped {flipped}"
 
-    def of(self, data: NDArray[np.generic]) -> NDArray[np.generic]:
+    def of(self, data: NDArray[Voxel]) -> NDArray[Voxel]:
         """Return an (I, J, K) array in this order."""
         return data.transpose(self.order)[tuple(slice(None, None, -1 if f else 1) for f in self.flips)]
 

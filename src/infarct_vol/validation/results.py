@@ -112,6 +112,21 @@ class CheckResult(Record):
     why: str
     note: str = ""
 
+    @property
+    def value_words(self) -> str:
+        """The value with its unit."""
+        return "no value" if self.value is None else _with_unit(self.value, self.unit)
+
+    @property
+    def limit_words(self) -> str:
+        """The limit with its unit; empty where there is none."""
+        low, high = self.at_least, self.at_most
+        if low is not None and high is not None:
+            return f"{low:g} to {_with_unit(high, self.unit)}"
+        if low is not None:
+            return f"at least {_with_unit(low, self.unit)}"
+        return "" if high is None else f"at most {_with_unit(high, self.unit)}"
+
 
 class Verification(Record):
     """One verification of one installation.
@@ -141,3 +156,7 @@ class Verification(Record):
     def failed(self) -> tuple[CheckResult, ...]:
         """The checks whose limit does not hold."""
         return tuple(check for check in self.checks if check.verdict == "FAIL")
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""Known motions of one head: are they found again, and does the way back undo the way there?"""
+"""Known motions of one head: they must be found again, and the way back must undo the way there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class MotionTask:
             there = register(fixed, moving, fixed_brain=fixed_brain, moving_brain=brain)
             back = register(moving, fixed, fixed_brain=brain, moving_brain=fixed_brain)
             known = RigidTransform(head.pose @ np.linalg.inv(first.pose))
-            case = f"motion {number}: {known.angle_deg:.1f} degrees, {known.shift_mm(points.mean(axis=0)):.1f} mm"
+            shift_mm = known.shift_mm(points.mean(axis=0))
+            case = f"motion {number}: {known.angle_deg:.1f} degrees, {shift_mm:.1f} mm"
             error = float(there.distance_mm(known, points).mean())
             returned = np.linalg.norm(back.apply(there.apply(points)) - points, axis=1)
             yield Deviation(check="motion", case=case, value=error)
