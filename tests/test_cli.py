@@ -26,7 +26,7 @@ from infarct_vol.images import LesionMask
 from infarct_vol.nifti import load_mask, save_mask
 from infarct_vol_cli.main import app
 
-COMMANDS = ("demo", "check", "run", "segment", "register", "measure", "tables", "report", "simulate")
+COMMANDS = ("demo", "check", "run", "segment", "register", "measure", "tables", "report", "simulate", "verify")
 
 
 def infarct_vol(*arguments: object, code: int = 0) -> Result:
