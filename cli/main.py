@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from infarct_vol_cli.commands import (
+    agree,
     check,
     demo,
     measure,
@@ -36,7 +37,7 @@ def _root(shell: object) -> None:
     """Infarct volume in mL from DWI and FLAIR, and its change from baseline."""
 
 
-for _module in (demo, check, run, segment, register, measure, tables, report, simulate, verify):
+for _module in (demo, check, run, segment, register, measure, agree, tables, report, simulate, verify):
     app.command(name=_module.__name__.rpartition(".")[2])(command(_module.run))
 app.add_typer(protocol.app, name="protocol")
 

@@ -26,7 +26,19 @@ from infarct_vol.images import LesionMask
 from infarct_vol.nifti import load_mask, save_mask
 from infarct_vol_cli.main import app
 
-COMMANDS = ("demo", "check", "run", "segment", "register", "measure", "tables", "report", "simulate", "verify")
+COMMANDS = (
+    "demo",
+    "check",
+    "run",
+    "segment",
+    "register",
+    "measure",
+    "agree",
+    "tables",
+    "report",
+    "simulate",
+    "verify",
+)
 
 
 def infarct_vol(*arguments: object, code: int = 0) -> Result:
@@ -104,6 +116,7 @@ def test_version_at_the_top() -> None:
         ("tables", "absent"),
         ("report", "absent"),
         ("check", "absent"),
+        ("agree", "absent", "absent too", "--out", "agreement"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_runs_nothing(arguments: Sequence[str], tmp_path: Path) -> None:

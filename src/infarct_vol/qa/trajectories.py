@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 
 from infarct_vol.qa.figures import INK, MUTED, Picture, house_style
@@ -274,12 +275,18 @@ def measured_against_true(truth: pd.DataFrame) -> Picture:
 
 def cube_root_axes(axes: Axes, *, most_ml: float) -> None:
     """Give a chart of volumes against volumes cube-root axes in mL, the line of equality and 20 % lines."""
-    limit = np.cbrt(max(most_ml, 0.1)) * 1.06
-    line = np.linspace(0, limit, 50)
+    limits = cube_root_axis(axes.xaxis, most_ml=most_ml)
+    cube_root_axis(axes.yaxis, most_ml=most_ml)
+    line = np.linspace(0, limits[1], 50)
     axes.plot(line, line, color="#8b95a1", lw=0.9, zorder=0)
     for factor in (0.8, 1.2):
         axes.plot(line, line * np.cbrt(factor), color="#c8ced6", lw=0.8, ls=(0, (4, 3)), zorder=0)
+    axes.set(xlim=limits, ylim=limits)
+
+
+def cube_root_axis(axis: Axis, *, most_ml: float) -> tuple[float, float]:
+    """Give an axis, whose values are cube roots of mL, its ticks in mL; return its limits for ``most_ml``."""
     ticks = [t for t in (0, 0.1, 1, 5, 20, 50, 100, 200, 300) if t <= most_ml * 1.1 or t == 0]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(np.cbrt(ticks), [f"{t:g}" for t in ticks])
-    axes.set(xlim=(-0.04 * limit, limit), ylim=(-0.04 * limit, limit))
+    axis.set_ticks(np.cbrt(ticks), [f"{t:g}" for t in ticks])
+    limit = float(np.cbrt(max(most_ml, 0.1))) * 1.06
+    return -0.04 * limit, limit

@@ -14,7 +14,14 @@ from infarct_vol.nifti import load_mask
 from infarct_vol.validation.groups import size_class
 from infarct_vol.validation.overlap import DEFAULT_TOLERANCE_MM, Overlap, compare_masks
 from infarct_vol.validation.pairing import Drawn, MaskLike, Pair, Side, find_pairs
-from infarct_vol.validation.summary import AgreementRow, StatisticRow, summarise
+from infarct_vol.validation.summary import (
+    AgreementRow,
+    StatisticRow,
+    TextTable,
+    case_table,
+    statistic_table,
+    summarise,
+)
 
 _SAME_VOLUME = 1e-6
 """Relative difference between a table's volume and its mask's that is only rounding of the table."""
@@ -51,6 +58,12 @@ class Agreement:
         """The summary as a table, one row a statistic."""
         rows = [row.model_dump() for row in self.summary]
         return pd.DataFrame(rows, columns=list(StatisticRow.model_fields))
+
+    def overview(self) -> list[TextTable]:
+        """Return tables for reading: the cases and, of each parameter with several, the statistics."""
+        parameters = [row.parameter for row in self.rows]
+        several = [name for name in dict.fromkeys(parameters) if parameters.count(name) > 1]
+        return [case_table(self.rows), *(statistic_table(self.summary, name) for name in several)]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -96,9 +109,10 @@ def agree(
         try:
             rows.append(_compared(pair, tolerance_mm))
         except ScanRefusedError as error:
+            named = type(error)(error.message, where=error.where or pair.case)
             if len(pairing.pairs) == 1 and not pairing.unpaired:
-                raise
-            refused.append(str(error) if error.where == pair.case else f"{pair.case}: {error}")
+                raise named from None
+            refused.append(str(named))
     return Agreement(tuple(rows), summarise(rows), tuple(refused), pairing.unpaired)
 
 

@@ -23,8 +23,10 @@ MaskLike = LesionMask | Path | str
 
 _KEY = ("participant_id", "visit", "parameter")
 _NEEDED = (*_KEY, "volume_ml")
-_PARAMETERS = {"newlesion": "new_lesion", "cavity": "cavity"}
-"""BIDS label ``desc-`` of a mask that is not the infarct -> parameter; every other mask is the infarct."""
+_KINDS = {"newlesion": "new_lesion", "cavity": "cavity"}
+"""BIDS label ``desc-`` of a mask that is not the infarct -> its kind; every other mask is the infarct."""
+_INFARCT_IN = {"dwi": "infarct_dwi", "anat": "infarct_flair"}
+"""Folder of an infarct mask -> parameter: infarcts on DWI and on FLAIR are different quantities."""
 _MASK_SUFFIXES = ("_mask", "_msk")
 _NOT_A_LESION = "desc-brain"
 
@@ -88,14 +90,18 @@ class _File(NamedTuple):
         return dict(re.findall(r"(?:^|_)(sub|ses|desc)-([A-Za-z0-9]+)", self.stem))
 
     @property
+    def kind(self) -> str:
+        return _KINDS.get(self.entities.get("desc", ""), "infarct")
+
+    @property
     def parameter(self) -> str:
-        return _PARAMETERS.get(self.entities.get("desc", ""), "infarct")
+        return _INFARCT_IN.get(self.path.parent.name, "infarct") if self.kind == "infarct" else self.kind
 
     @property
     def session(self) -> tuple[str, str, str] | None:
-        """Participant, session and parameter; None where the name does not say whose mask it is."""
+        """Participant, session and kind; None where the name does not say whose mask it is."""
         found = self.entities
-        return (found["sub"], found.get("ses", ""), self.parameter) if "sub" in found else None
+        return (found["sub"], found.get("ses", ""), self.kind) if "sub" in found else None
 
 
 @dataclass
@@ -123,9 +129,9 @@ def find_pairs(reference: MaskLike, compared: MaskLike) -> Pairing:
     ----------
     reference, compared
         Masks or mask files; folders of masks; ``volumes.csv`` of two runs or their output folders.
-        Masks of folders are paired by path, then by file name, then by participant, session and parameter
-        of their BIDS names. Rows of tables are paired by participant, visit and parameter; their masks are
-        looked for at ``mask_path`` in the output folder that holds the table.
+        Masks of folders are paired by path, then by file name, then by participant, session and kind
+        (infarct, cavity, new lesion) of their BIDS names. Rows of tables are paired by participant, visit
+        and parameter; their masks are looked for at ``mask_path`` in the output folder that holds the table.
 
     Raises
     ------
@@ -205,7 +211,7 @@ def _file_pair(one: _File, two: _File) -> Pair:
         compared=Drawn(name=str(two.path), mask=two.path),
         participant_id=f"sub-{entities['sub']}" if "sub" in entities else "",
         session_id=f"ses-{entities['ses']}" if "ses" in entities else "",
-        parameter=one.parameter,
+        parameter=one.parameter if one.parameter != "infarct" else two.parameter,
     )
 
 

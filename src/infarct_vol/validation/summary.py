@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from infarct_vol.records import Record
 from infarct_vol.validation.groups import REGIONS, SIZE_CLASSES, Region, SizeClass
@@ -14,6 +14,19 @@ from infarct_vol.validation.statistics import (
     linearity,
     median_interval,
     repeatability,
+)
+
+_SHOWN = (
+    "case",
+    "reference_ml",
+    "compared_ml",
+    "difference_ml",
+    "dice",
+    "lesion_f1",
+    "lesion_count_difference",
+    "surface_dice",
+    "hd95_mm",
+    "reason",
 )
 
 Grouping = Literal["all", "size_class", "region"]
@@ -84,6 +97,44 @@ def summarise(rows: Sequence[AgreementRow]) -> tuple[StatisticRow, ...]:
                 for values in _statistics(members)
             ]
     return tuple(found)
+
+
+class TextTable(NamedTuple):
+    """A table for reading: numbers rounded, absent ones empty."""
+
+    title: str
+    columns: list[str]
+    lines: list[list[str]]
+
+
+def case_table(rows: Sequence[AgreementRow]) -> TextTable:
+    """Return the cases with the columns that fit on a screen."""
+    lines = [[_short(getattr(row, name)) for name in _SHOWN] for row in rows]
+    return TextTable("Cases", list(_SHOWN), lines)
+
+
+def statistic_table(summary: Sequence[StatisticRow], parameter: str) -> TextTable:
+    """Return the statistics of one parameter, a column for each group; a cell is value and interval."""
+    own = [row for row in summary if row.parameter == parameter]
+    cells = {(row.statistic, row.group): _cell(row) for row in own}
+    counts = {row.group: row.n for row in own if row.statistic == "bias_ml"}
+    lines = [
+        [statistic.replace("_", " "), *(cells[statistic, group] for group in counts)]
+        for statistic in dict.fromkeys(row.statistic for row in own if row.value is not None)
+    ]
+    columns = ["statistic", *(f"{group} (n={n})" for group, n in counts.items())]
+    return TextTable(f"Agreement: {parameter}", columns, lines)
+
+
+def _short(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cell(row: StatisticRow) -> str:
+    if row.value is None:
+        return ""
+    interval = "" if row.low is None or row.high is None else f" ({row.low:.3g} to {row.high:.3g})"
+    return f"{row.value:.3g}{interval}"
 
 
 def _groups(rows: Sequence[AgreementRow]) -> Iterator[tuple[Grouping, str, list[AgreementRow]]]:
