@@ -168,17 +168,24 @@ class RetestTask:
 
     def work(self) -> Observed:
         """Measure DWI and ADC of both scans of every infarct."""
-        plan = plan_participant(self.number, participants=_PARTICIPANTS_IN_PLAN, seed=self.seed, compact=True)
+        plan = planned(self.number, seed=self.seed)
         patient = build_patient(plan)
         cases = [
-            _scanned(
-                _with_volume(patient, share),
-                replace(plan, seed=self.seed + _SEED_STEP * (1 + 2 * at + again)),
-            )
+            _scanned(_with_volume(patient, share), again(plan, times=2 * at + which))
             for at, share in enumerate(self.shares)
-            for again in range(2)
+            for which in range(2)
         ]
         return Observed(cases=tuple(cases))
+
+
+def planned(number: int, *, seed: int) -> ParticipantPlan:
+    """Return the plan of one participant of a trial of 12."""
+    return plan_participant(number, participants=_PARTICIPANTS_IN_PLAN, seed=seed, compact=True)
+
+
+def again(plan: ParticipantPlan, *, times: int) -> ParticipantPlan:
+    """Return the plan with other chance: of the same head another position, other shading and noise."""
+    return replace(plan, seed=plan.seed + _SEED_STEP * (1 + times))
 
 
 def _with_volume(patient: Patient, share: float) -> Patient:

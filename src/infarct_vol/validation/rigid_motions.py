@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from infarct_vol.brain import brain_mask
+from infarct_vol.images import BrainMask, Identity, Scan
 from infarct_vol.registration import RigidTransform, register
-from infarct_vol.simulation.fields import Field
-from infarct_vol.simulation.phantom import build_phantom
-from infarct_vol.validation.reference_objects import ORIENTATIONS, head_on_grid, scan_of
+from infarct_vol.simulation.acquisition import Matrix
+from infarct_vol.simulation.patient import Patient, at_visit, build_patient
+from infarct_vol.simulation.scanner import position_flair, scan_flair
+from infarct_vol.simulation.scenarios import VisitPlan
+from infarct_vol.validation.digital_patients import again, planned
 from infarct_vol.validation.results import Deviation, Observed
 
-_SPACING_MM = (0.9, 0.9, 5.0)
-_SNR = 30.0
 _EVERY = 50
 
 
 @dataclass(frozen=True)
 class MotionTask:
-    """FLAIR of one head in ``positions`` random positions, each registered to the first, there and back."""
+    """FLAIR of one digital patient in ``positions`` other positions of the head, and in its first.
+
+    The head is that of the first participant; it turns by up to 7 degrees and shifts by up to 20 mm against
+    a first position that differs too. Nothing else changes.
+    """
 
     positions: int
     seed: int
@@ -36,28 +41,40 @@ class MotionTask:
         return Observed(deviations=tuple(self._deviations()))
 
     def _deviations(self) -> Iterator[Deviation]:
-        rng = np.random.default_rng([self.seed, 13])
-        phantom = build_phantom(rng)
-        first, *others = (
-            head_on_grid(phantom, _SPACING_MM, ("flair",), rng, orientation=ORIENTATIONS[n % 3])
-            for n in range(self.positions + 1)
-        )
-        points = first.grid.to_world(np.argwhere(first.brain)[::_EVERY])
-        fixed = scan_of(first, "flair", 1.0, _nothing(first.brain.shape), rng, snr=_SNR)
-        fixed_brain = brain_mask(fixed)
-        for number, head in enumerate(others, start=1):
-            moving = scan_of(head, "flair", 1.0, _nothing(head.brain.shape), rng, snr=_SNR)
-            brain = brain_mask(moving)
-            there = register(fixed, moving, fixed_brain=fixed_brain, moving_brain=brain)
-            back = register(moving, fixed, fixed_brain=brain, moving_brain=fixed_brain)
-            known = RigidTransform(head.pose @ np.linalg.inv(first.pose))
-            shift_mm = known.shift_mm(points.mean(axis=0))
-            case = f"motion {number}: {known.angle_deg:.1f} degrees, {shift_mm:.1f} mm"
-            error = float(there.distance_mm(known, points).mean())
-            returned = np.linalg.norm(back.apply(there.apply(points)) - points, axis=1)
-            yield Deviation(check="motion", case=case, value=error)
-            yield Deviation(check="way_back", case=case, value=float(returned.mean()))
+        plan = planned(0, seed=self.seed)
+        patient = build_patient(plan)
+        fixed = _lying(patient, plan.visits[0])
+        points = fixed.scan.grid.to_world(np.argwhere(fixed.brain.data)[::_EVERY])
+        for number in range(self.positions):
+            moved = replace(patient, plan=again(plan, times=number))
+            moving = _lying(moved, plan.visits[1 + number % 3])
+            yield from _compared(fixed, moving, points)
 
 
-def _nothing(shape: tuple[int, ...]) -> Field:
-    return np.zeros(shape, dtype=np.float32)
+@dataclass(frozen=True)
+class _Lying:
+    """A FLAIR, its brain, and where the head lay; ``pose`` maps head space to scanner space."""
+
+    scan: Scan
+    brain: BrainMask
+    pose: Matrix
+
+
+def _lying(patient: Patient, visit: VisitPlan) -> _Lying:
+    """Scan a patient as he was at baseline, in the position of a visit."""
+    state, _ = at_visit(patient, patient.plan.visits[0])
+    position = position_flair(patient, visit)
+    image = scan_flair(patient, state, visit, position)
+    scan = Scan(image, position.grid, Identity(modality="flair"))
+    return _Lying(scan, brain_mask(scan), position.pose)
+
+
+def _compared(fixed: _Lying, moving: _Lying, points: Matrix) -> Iterator[Deviation]:
+    there = register(fixed.scan, moving.scan, fixed_brain=fixed.brain, moving_brain=moving.brain)
+    back = register(moving.scan, fixed.scan, fixed_brain=moving.brain, moving_brain=fixed.brain)
+    known = RigidTransform(moving.pose @ np.linalg.inv(fixed.pose))
+    case = f"{known.angle_deg:.1f} degrees, {known.shift_mm(points.mean(axis=0)):.1f} mm"
+    error = float(there.distance_mm(known, points).mean())
+    returned = np.linalg.norm(back.apply(there.apply(points)) - points, axis=1)
+    yield Deviation(check="motion", case=case, value=error)
+    yield Deviation(check="way_back", case=case, value=float(returned.mean()))
