@@ -131,7 +131,7 @@ _FOLLOWUP_REPEAT: Mapping[SizeClass, float] = {
 _RETEST_REPEAT: Mapping[SizeClass, float] = {
     "<1 mL": 80,  # 76
     "1-5 mL": 30,  # 13
-    "5-20 mL": 15,  # 23, of one patient whose infarct took in an artefact of the petrous bone; 3 without
+    "5-20 mL": 15,  # 23, of one patient whose infarct took in an artefact of the petrous bone; 4 without
     "20-70 mL": 8,  # 3.6
     ">=70 mL": 6,
 }
