@@ -90,3 +90,11 @@ def test_an_image_has_brain_lesion_and_noise_in_their_places():
     assert dwi[0, 0, 0] > 0
     again = head.with_lesion("dwi", diffusion_ratio(signal), share, np.random.default_rng(5), snr=30)
     assert (again != dwi).any()
+
+
+def test_a_lesion_beyond_the_slices_has_no_share_and_one_at_their_edge_its_part():
+    held = grid((2.0, 2.0, 5.0), 40.0)
+    assert not Ellipsoid((200.0, 0.0, 0.0), (5.0, 5.0, 5.0)).fraction(held, pose=STILL).any()
+    at_the_edge = Ellipsoid((20.0, 0.0, 0.0), (6.0, 6.0, 6.0))
+    inside_ml = float(at_the_edge.fraction(held, pose=STILL).sum()) * held.voxel_volume_ml
+    assert inside_ml == pytest.approx(at_the_edge.volume_ml / 2, rel=0.01)

@@ -120,6 +120,22 @@ class Ellipsoid:
         (I, J, K) float32; where the surface passes, sub-samples are counted that lie a twentieth of the
         smallest half axis apart, at most 0.5 mm.
         """
+        out = np.zeros(grid.shape, dtype=np.float32)
+        box = self._box(grid, pose)
+        if all(part.start < part.stop for part in box):
+            out[box] = self._fraction_within(grid.crop(box), pose)
+        return out
+
+    def _box(self, grid: Grid, pose: Matrix) -> tuple[slice, slice, slice]:
+        """Return slices of a grid around the ellipsoid, a voxel wider than its longest half axis."""
+        middle = grid.to_index(pose[:3, :3] @ self.centre_mm + pose[:3, 3])
+        half = max(self.radii_mm) * np.linalg.norm(np.linalg.inv(grid.affine)[:3, :3], axis=1) + 1
+        low = np.maximum(np.floor(middle - half), 0).astype(int)
+        high = np.minimum(np.ceil(middle + half) + 1, grid.shape).astype(int)
+        x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return x, y, z
+
+    def _fraction_within(self, grid: Grid, pose: Matrix) -> Field:
         to_head = np.linalg.inv(pose) @ grid.affine
         index = np.moveaxis(np.indices(grid.shape, dtype=np.float64), 0, -1)
         level = self.level(index @ to_head[:3, :3].T + to_head[:3, 3])

@@ -37,7 +37,7 @@ def _full(seed: int) -> tuple[Task, ...]:
     return (
         TrialTask(4, seed),
         *(RetestTask(number, (1.0, 0.4, 0.15, 0.05), seed) for number in (0, 2, 3)),
-        ObjectTask("acute", _ISOTROPIC, (0.8, 12.0, 50.0), seed),
+        ObjectTask("acute", _ISOTROPIC, (0.8, 12.0), seed),
         *(ObjectTask("acute", spacing, _ACUTE_ML, seed) for spacing in (_USUAL, _THICK, _ISOTROPIC_2)),
         *(ObjectTask("followup", spacing, _FOLLOWUP_ML, seed) for spacing in (_USUAL, _THICK)),
         MotionTask(6, seed),
