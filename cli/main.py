@@ -16,6 +16,7 @@ from infarct_vol_cli.commands import (
     segment,
     simulate,
     tables,
+    verify,
 )
 from infarct_vol_cli.shell import command
 
@@ -36,7 +37,7 @@ def _root(shell: object) -> None:
     """Infarct volume in mL from DWI and FLAIR, and its change from baseline."""
 
 
-for _module in (demo, check, run, segment, register, measure, agree, tables, report, simulate):
+for _module in (demo, check, run, segment, register, measure, agree, tables, report, simulate, verify):
     app.command(name=_module.__name__.rpartition(".")[2])(command(_module.run))
 app.add_typer(protocol.app, name="protocol")
 

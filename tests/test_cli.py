@@ -37,6 +37,7 @@ COMMANDS = (
     "tables",
     "report",
     "simulate",
+    "verify",
 )
 
 

@@ -14,6 +14,7 @@ from .study import open_study
 from .tables import measured_against_truth, read_tables
 from .trial import remake_report, remake_tables, run_study
 from .validation import agree
+from .validation.verification import verify
 
 __all__ = [
     "InfarctVolError",
@@ -41,5 +42,6 @@ __all__ = [
     "segment_acute",
     "segment_followup",
     "simulate_trial",
+    "verify",
     "view",
 ]

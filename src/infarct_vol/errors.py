@@ -91,3 +91,9 @@ class SegmentationError(InfarctVolError, RuntimeError):
 
 class MixedOutputError(UsageError):
     """One output folder holds results of different protocols or versions."""
+
+
+class VerificationError(InfarctVolError, RuntimeError):
+    """A self-verification did not hold one of its acceptance limits."""
+
+    exit_code = 3

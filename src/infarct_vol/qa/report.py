@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from infarct_vol._version import __version__
 from infarct_vol.files import write_bytes
 from infarct_vol.protocol import ANALYSED_VISITS, Protocol
 from infarct_vol.qa import content
 from infarct_vol.qa.album import FigureEntry, figure_folder, read_figures
-from infarct_vol.qa.figures import Picture
+from infarct_vol.qa.page import data_uri, embedded, rendered
 from infarct_vol.qa.trajectories import arms_of, measured_against_true, trial_change
 from infarct_vol.qa.wording import PARAMETER_LABELS, visit_label
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.tables import Tables, read_tables
 
-_ASSETS = Path(__file__).parent / "assets"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -63,44 +58,16 @@ def write_report(
     out = Path(out)
     ordered = sorted(records, key=lambda record: record.participant_id)
     tables = read_tables(out)
-    style = (_ASSETS / "report.css").read_text(encoding="utf-8")
-    script = (_ASSETS / "report.js").read_text(encoding="utf-8")
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            **_head(ordered, tables, protocol),
-            **_results(ordered, tables),
-            **_truth(truth),
-            participants=[_participant(r, out, at=at) for at, r in enumerate(ordered, start=1)],
-            # both are our own files; everything else on the page is escaped
-            style=Markup(style),  # noqa: S704
-            script=Markup(script),  # noqa: S704
-            policy=_content_policy(style, script),
-        )
+    page = rendered(
+        "report.html.j2",
+        **_head(ordered, tables, protocol),
+        **_results(ordered, tables),
+        **_truth(truth),
+        participants=[_participant(r, out, at=at) for at, r in enumerate(ordered, start=1)],
     )
     path = out / "report" / "index.html"
-    write_bytes(page.encode(), path)
+    write_bytes(page, path)
     return path
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("infarct_vol.qa", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _content_policy(style: str, script: str) -> str:
-    """Return a policy under which nothing runs or loads but what this page carries."""
-    allowed = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{allowed[0]}'; "
-        f"script-src 'sha256-{allowed[1]}'; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _head(records: Sequence[ParticipantRecord], tables: Tables, protocol: Protocol) -> dict[str, Any]:
@@ -121,7 +88,7 @@ def _head(records: Sequence[ParticipantRecord], tables: Tables, protocol: Protoc
 
 def _results(records: Sequence[ParticipantRecord], tables: Tables) -> dict[str, Any]:
     charts = [
-        _embedded(trial_change(tables.change, tables.summary, column=column))
+        embedded(trial_change(tables.change, tables.summary, column=column))
         for column in ("change_ml", "percent_change")
     ]
     return {
@@ -148,7 +115,7 @@ def _truth(truth: pd.DataFrame | None) -> dict[str, Any]:
         return {"truth_rows": [], "truth_words": [], "truth_chart": ""}
     rows, words = content.truth_table(truth)
     chart = measured_against_true(content.without_repeats(truth))
-    return {"truth_rows": rows, "truth_words": words, "truth_chart": _embedded(chart)}
+    return {"truth_rows": rows, "truth_words": words, "truth_chart": embedded(chart)}
 
 
 def _participant(record: ParticipantRecord, out: Path, *, at: int) -> dict[str, Any]:
@@ -157,17 +124,9 @@ def _participant(record: ParticipantRecord, out: Path, *, at: int) -> dict[str, 
     return {**cells, "embed": partial(_embedded_file, figure_folder(record.participant_id, out))}
 
 
-def _embedded(picture: Picture) -> str:
-    return _data_uri(picture.to_bytes(scale=1.5), "image/png")
-
-
 def _embedded_file(folder: Path, figure: FigureEntry) -> str:
     path = folder / Path(figure.file).name
     try:
-        return _data_uri(path.read_bytes(), _MEDIA_TYPES[path.suffix])
+        return data_uri(path.read_bytes(), _MEDIA_TYPES[path.suffix])
     except (OSError, KeyError):
         return ""
-
-
-def _data_uri(content_bytes: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content_bytes).decode()}"

@@ -63,13 +63,14 @@ def _pictures(agreement: Agreement) -> Iterator[tuple[str, Picture]]:
         yield (
             f"{stem}_bland_altman",
             difference_chart(
-                reference, compared, levels=_levels(reference, compared), groups=groups, title=title
+                reference, compared, levels=chart_levels(reference, compared), groups=groups, title=title
             ),
         )
         yield f"{stem}_equality", equality_chart(reference, compared, groups=groups, title=title)
 
 
-def _levels(reference: list[float], compared: list[float]) -> list[Level]:
+def chart_levels(reference: list[float], compared: list[float]) -> list[Level]:
+    """Return bias and limits of agreement as lines of the difference chart."""
     found = bland_altman(reference, compared)
     lines = [("bias", found.bias, found.bias_low, found.bias_high)]
     if found.sd:
