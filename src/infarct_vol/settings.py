@@ -255,9 +255,9 @@ class AcuteSettings(Section):
         "a region, not by any voxel (own trials)",
     )
     regional_evidence: float = Field(
-        1.0,
-        description="natural log; averaged evidence from which a region is lesion (three healthy scans at "
-        "three b-values and two slice thicknesses reached 0.7)",
+        0.1,
+        description="natural log; averaged own evidence from which a region is lesion (healthy scans at "
+        "three b-values and two slice thicknesses reached -0.2)",
     )
     component_evidence: float = Field(
         8.0,
@@ -292,7 +292,10 @@ class AcuteSettings(Section):
         2.5, ge=0, description="the same for any component under 'standout_below_ml': cortex reached 2.5"
     )
     standout_below_ml: float = Field(
-        1.0, ge=0, description="mL; larger components need not stand out from a ring of tissue round them"
+        1.0,
+        ge=0,
+        description="mL; larger components need not stand out from a ring of tissue round them, and are not "
+        "taken for emboli",
     )
     focal_brightness: float = Field(
         0.24,

@@ -29,7 +29,7 @@ RING_VOXELS = 20
 QUIETEST_RING = 0.6
 # a component cannot owe more than this to standing out
 STANDOUT_CAP = 6.0
-# an own mean below this says that DWI and ADC together speak against an infarct
+# an own mean below this says that DWI and ADC together speak against even a small embolus
 FOCAL_OWN = -0.5
 # a component this large that misses its evidence by no more than this is named to the reader
 DOUBT_FROM_ML = 1.0
@@ -155,6 +155,15 @@ class _Known:
         """Tell whether it is sure as a region."""
         return self.has_adc and self.regional > settings.regional_evidence
 
+    def may_be_focal(self, settings: AcuteSettings) -> bool:
+        """Tell whether it is small and bright enough to be an embolus for its looks."""
+        return (
+            self.has_adc
+            and self.volume_ml < settings.standout_below_ml
+            and self.brightness >= settings.focal_brightness
+            and self.own > FOCAL_OWN
+        )
+
     def visible(self, settings: AcuteSettings) -> float:
         return settings.component_brightness if self.has_adc else settings.without_adc_brightness
 
@@ -167,8 +176,7 @@ def _early_reason(known: _Known, settings: AcuteSettings) -> str:
     if known.region(settings):
         return ""
     sure = known.peak >= known.needed(settings) and known.own > 0
-    focal = known.has_adc and known.brightness >= settings.focal_brightness and known.own > FOCAL_OWN
-    if sure or focal:
+    if sure or known.may_be_focal(settings):
         return ""
     if known.own <= 0:
         return f"its own DWI and ADC speak against an infarct: mean evidence {known.own:.1f}"
@@ -176,12 +184,8 @@ def _early_reason(known: _Known, settings: AcuteSettings) -> str:
 
 
 def _late_reason(known: _Known, standout: float, settings: AcuteSettings) -> str:
-    if known.region(settings) or (
-        known.has_adc
-        and known.brightness >= settings.focal_brightness
-        and known.own > FOCAL_OWN
-        and min(standout, STANDOUT_CAP) + known.support >= settings.focal_score
-    ):
+    focal = min(standout, STANDOUT_CAP) + known.support >= settings.focal_score
+    if known.region(settings) or (focal and known.may_be_focal(settings)):
         return ""
     if known.peak < known.needed(settings) or known.own <= 0:
         return f"evidence too weak: peak {known.peak:.1f}, and it stands out by {standout:.1f} only"

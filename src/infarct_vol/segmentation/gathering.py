@@ -49,7 +49,7 @@ class Evidence:
     total
         The same with what the mirrored hemisphere adds or takes.
     regional
-        Mean of ``total`` over the tissue nearby: what a large faint infarct shows and a noisy voxel does not.
+        Mean of ``own`` over the tissue nearby: what a large faint infarct shows and a noisy voxel does not.
     """
 
     brightness: Volume
@@ -135,7 +135,7 @@ def _one_pass(
     asymmetry = _asymmetry(case, bright, bright_sd, settings)[tissue]
     total[tissue] = ratio + np.clip(asymmetry, -settings.mirror_veto, settings.mirror_support)
     regional = smooth_in_tissue(
-        np.clip(total, *REGIONAL_LIMITS), tissue, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm
+        np.clip(own, *REGIONAL_LIMITS), tissue, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm
     )
     return Evidence(bright, bright_sd, change_sd, own, total, regional)
 
