@@ -19,7 +19,7 @@ from infarct_vol.qa.explanation import Explanation, SettingLine, settings_lines
 from infarct_vol.qa.figures import COLOURS, colour_of
 from infarct_vol.qa.page import data_uri, rendered
 from infarct_vol.qa.panels import Stage, chosen_slices, scan_panel, slice_sheet
-from infarct_vol.qa.wording import millilitres
+from infarct_vol.qa.wording import millilitres, number
 from infarct_vol.segmentation.canonical import canonical_frame
 from infarct_vol.settings import AcuteSettings, FollowUpSettings
 
@@ -110,6 +110,7 @@ def write_explanation(explanation: Explanation, folder: Path) -> Path:
         version=__version__,
         method=mask.method,
         volume=millilitres(mask.volume_ml),
+        low_high=_low_high(mask),
         parts=[(name.replace("_", " "), millilitres(p.volume_ml)) for name, p in sorted(mask.parts.items())],
         flags=mask.flags,
         explanation=explanation,
@@ -135,3 +136,8 @@ def _pictures(explanation: Explanation) -> dict[str, tuple[str, bytes]]:
 
 def _numbers(mask: LesionMask) -> list[SettingLine]:
     return [SettingLine(name, f"{value:.4g}", "") for name, value in sorted(mask.evidence.items())]
+
+
+def _low_high(mask: LesionMask) -> str:
+    limits = [mask.evidence.get(name) for name in ("volume_ml_low", "volume_ml_high")]
+    return " to ".join(number(limit) for limit in limits) if None not in limits else ""

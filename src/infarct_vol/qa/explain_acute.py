@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from infarct_vol.images import Scan
 from infarct_vol.qa.display import slice_view
 from infarct_vol.qa.explanation import CandidateLine, DecisionLine, Explanation, Map, settings_lines
-from infarct_vol.qa.panels import SHARE, TWO_SIDED, Classes, Panel, Scale, Stage, scan_panel
+from infarct_vol.qa.panels import FOR_AND_AGAINST, SHARE, TWO_SIDED, Classes, Panel, Scale, Stage, scan_panel
 from infarct_vol.qa.wording import number
 from infarct_vol.segmentation import AcuteTrace
 from infarct_vol.segmentation.acute_decisions import (
@@ -39,15 +39,15 @@ DECISIONS = {
     AcuteDecision.NORMAL: ("no evidence", NORMAL_COLOUR, "total evidence at or below grow_evidence"),
     AcuteDecision.NO_SEED: (
         "evidence, no seed",
-        "#8d9440",
+        "#a9b35c",
         "total evidence above grow_evidence, but no voxel above seed_evidence is joined to it nearby",
     ),
     AcuteDecision.LOW_SHARE: (
         "below the boundary",
-        "#b8862b",
+        "#55702f",
         "near a seed, but it shows less than the boundary fraction of the contrast there",
     ),
-    AcuteDecision.REJECTED: ("candidate left out", "#e0433c", "its component was judged; see the candidates"),
+    AcuteDecision.REJECTED: ("candidate left out", "#c2418c", "its component was judged; see the candidates"),
     AcuteDecision.DROPPED: (
         "piece dropped",
         "#ff9ec4",
@@ -207,14 +207,14 @@ def _seen(trace: AcuteTrace) -> tuple[Panel, ...]:
     case, found = trace.case, trace.found
     tissue = case.tissue
     classes = np.select([found.reference, tissue, case.csf], [np.uint8(2), np.uint8(1), np.uint8(3)], 0)
-    names = ("none", "not compared with", "reference", "CSF")
+    names = ("none", "no reference", "reference", "CSF")
     colours = ("#000000", "#b8862b", NORMAL_COLOUR, "#1f5673")
     panels = [
         Panel(
             "Reference tissue, midplane",
             classes,
             Classes(names, colours),
-            outlines=(("", _one_side(trace), "#ffffff"),),
+            outlines=(("midplane", _one_side(trace), "#ffffff"),),
         ),
         Panel("DWI, shading removed", _in(case.flat_dwi, tissue), Scale(LOG_WINDOW, "natural log")),
         Panel(
@@ -244,7 +244,7 @@ def _one_side(trace: AcuteTrace) -> NDArray[np.bool_]:
 
 def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
     tissue, found, settings = trace.case.tissue, trace.found, trace.settings
-    log_ratio = Scale(EVIDENCE_WINDOW, "natural log of the likelihood ratio", TWO_SIDED)
+    log_ratio = Scale(EVIDENCE_WINDOW, "natural log of the likelihood ratio", FOR_AND_AGAINST)
     most = max(settings.mirror_support, settings.mirror_veto, 1.0)
     seeds = found.total > settings.seed_evidence
     boundary = trace.drawing.fraction > settings.boundary_fraction

@@ -35,7 +35,7 @@ DECISIONS = {
     ),
     FollowUpDecision.NOT_JOINED: (
         "bright, left out",
-        "#e0433c",
+        "#c2418c",
         "surely brighter than expected, but below the edge of the lesion, joined to no seed at the baseline "
         "lesion, or too small",
     ),
@@ -131,7 +131,7 @@ def _stage(trace: FollowUpTrace, flair: Scan, decisions: NDArray[np.uint8]) -> S
     return Stage(
         view=slice_view(flair),
         box=trace.frame.box,
-        lines=(("The follow-up against its expectation", maps[:4]), ("What was decided", maps[4:])),
+        lines=(("The follow-up against its expectation, and what was decided", maps),),
         close_up=maps,
         lesion=focus,
         others=left_out,

@@ -23,7 +23,7 @@ HEADER_PX = 34
 LINE_PX = 20
 TITLE_PX = 17
 SCALE_PX = 32
-COLUMNS = 7
+LEAST_COLUMNS = 5
 SLICES = 8
 LESION_SLICES = 6
 CLOSE_UP_MARGIN_MM = 15.0
@@ -31,8 +31,10 @@ CLOSE_UP_LEAST_MM = 50.0
 TILE_SHAPE = (0.6, 1.3)
 
 GREY = ("#000000", "#ffffff")
-# dark where nothing speaks either way, so that evidence for and against stands out on film
+# dark where nothing speaks either way, so that what departs stands out on film
 TWO_SIDED = ("#9fd0ff", "#2d6fb5", "#14181e", "#c2441c", "#ffc58a")
+# the same, but what speaks against stays dark: it is nearly everywhere
+FOR_AND_AGAINST = ("#1f4c78", "#1a2f47", "#14181e", "#c2441c", "#ffc58a")
 SHARE = ("#14181e", "#5b2a86", "#d1495b", "#f6ae2d", "#fffbe0")
 
 
@@ -126,6 +128,13 @@ class Stage:
             self.view.head[self.box],
         )
 
+    @property
+    def columns(self) -> int:
+        """Maps side by side on a sheet; the legend stands at the end of the last whole-brain line."""
+        lines = [len(panels) for _, panels in self.lines]
+        lines[-1] += self.legend is not None
+        return max(LEAST_COLUMNS, len(self.close_up), *lines)
+
     def label(self, index: int) -> str:
         """Position of a slice of the box, and its index in the file."""
         return self.view.label(index + self.box[self.view.axis].start)
@@ -151,7 +160,7 @@ def chosen_slices(stage: Stage) -> list[int]:
 def slice_sheet(stage: Stage, index: int, *, title: str) -> Picture:
     """Draw all maps of one slice of the box."""
     view = stage.boxed
-    width = (SHEET_PX - 2 * MARGIN_PX - (COLUMNS - 1) * GAP_PX) / COLUMNS
+    width = (SHEET_PX - 2 * MARGIN_PX - (stage.columns - 1) * GAP_PX) / stage.columns
     rows, columns = view.plane(index).shape
     shape = rows * view.pixel_mm[0] / (columns * view.pixel_mm[1])
     tile = width, width * min(max(shape, TILE_SHAPE[0]), TILE_SHAPE[1])
@@ -249,8 +258,8 @@ def _scale(sheet: Sheet, panel: Panel, left: float, top: float, width: float) ->
     if isinstance(panel.look, Scale):
         low, high = panel.look.limits
         sheet.bar((left + 34, top, width - 68, 6), colours=panel.look.colours)
-        sheet.text(f"{low:.3g}", left + 30, top + 3, size=6.5, align="right")
-        sheet.text(f"{high:.3g}", left + width - 30, top + 3, size=6.5)
+        sheet.text(f"{low:.4g}", left + 30, top + 3, size=6.5, align="right")
+        sheet.text(f"{high:.4g}", left + width - 30, top + 3, size=6.5)
         sheet.text(panel.look.unit, left + width / 2, top + 12, size=6.5, align="center")
     elif len(panel.look.names) <= 4:
         entries = [*zip(panel.look.names[1:], panel.look.colours[1:], strict=True), *entries]
