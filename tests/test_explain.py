@@ -234,7 +234,11 @@ def test_with_nothing_found_slices_of_the_head_are_shown() -> None:
     case = head()
     trace = trace_of(case, AcuteSettings(seed_evidence=50, component_evidence=60))
     stage = explain_acute(trace, case.dwi, case.adc).stage
-    assert len(panels.chosen_slices(stage)) == panels.SLICES // 2
+    chosen = panels.chosen_slices(stage)
+    assert len(chosen) == panels.SLICES // 2
+    words = [text.get_text() for text in panels.slice_sheet(stage, chosen[0], title="x").axes[0].texts]
+    assert "Decision on every voxel" in words
+    assert not any("Close-up" in line for line in words)
 
 
 def test_without_an_adc_map_there_is_no_panel_of_it(case: Case, tmp_path: Path) -> None:

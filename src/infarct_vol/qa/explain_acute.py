@@ -53,7 +53,7 @@ DECISIONS = {
         "#ff9ec4",
         "shows enough contrast, but its piece touches no seed or is smaller than minimum_lesion_ml",
     ),
-    AcuteDecision.CORE: ("in: seed", MASK_COLOUR, "total evidence above seed_evidence, component kept"),
+    AcuteDecision.CORE: ("in: seed", MASK_COLOUR, "sure by its evidence (seed_evidence), component kept"),
     AcuteDecision.GROWN: (
         "in: grown",
         "#ffc27a",
