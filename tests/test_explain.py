@@ -43,8 +43,10 @@ from infarct_vol_cli.main import app
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ & co.nii.gz"
 # asks for so much that of three infarcts the two of 0.25 mL fall
-STRICT = AcuteSettings(component_evidence=16, focal_score=100)
-MAPS = ("components", "decisions", "evidence", "fraction")
+STRICT = AcuteSettings(component_evidence=16, focal_score=100, regional_evidence=50)
+MAPS = ("components", "decisions", "evidence", "fraction", "regional")
+# asks for more than any voxel has
+BLIND = AcuteSettings(seed_evidence=50, component_evidence=60, regional_evidence=50)
 
 
 def trace_of(case: Case, settings: AcuteSettings = STRICT) -> AcuteTrace:
@@ -90,11 +92,19 @@ def test_decisions_from_core_on_are_the_mask(case: Case, settings: AcuteSettings
 
 
 def test_what_grew_has_no_seed_evidence_but_the_share_of_the_boundary(case: Case) -> None:
-    trace = trace_of(case, AcuteSettings(seed_evidence=14))
+    trace = trace_of(case, AcuteSettings(seed_evidence=14, regional_evidence=50))
     grown = acute_decisions(trace) == AcuteDecision.GROWN
     assert grown.any()
     assert trace.found.total[grown].max() <= 14
     assert trace.drawing.fraction[grown].min() > trace.settings.boundary_fraction
+
+
+def test_a_region_sure_as_a_whole_is_a_seed(case: Case) -> None:
+    trace = trace_of(case, AcuteSettings(seed_evidence=50))
+    core = acute_decisions(trace) == AcuteDecision.CORE
+    assert core.any()
+    assert trace.found.total[core].max() < 50
+    assert trace.found.regional[core].min() > trace.settings.regional_evidence
 
 
 def test_candidates_are_in_the_mask_or_have_a_reason(case: Case, trace: AcuteTrace) -> None:
@@ -123,7 +133,7 @@ def test_a_piece_kept_and_then_too_small_says_so(case: Case) -> None:
 
 def test_no_candidate_is_no_error() -> None:
     case = head()
-    trace = trace_of(case, AcuteSettings(seed_evidence=50, component_evidence=60))
+    trace = trace_of(case, BLIND)
     assert acute_candidates(trace, case.dwi.grid) == []
     assert set(np.unique(acute_decisions(trace))) <= {code.value for code in AcuteDecision if code <= 4}
 
@@ -232,7 +242,7 @@ def test_slices_show_the_lesion_and_what_was_left_out(case: Case, trace: AcuteTr
 
 def test_with_nothing_found_slices_of_the_head_are_shown() -> None:
     case = head()
-    trace = trace_of(case, AcuteSettings(seed_evidence=50, component_evidence=60))
+    trace = trace_of(case, BLIND)
     stage = explain_acute(trace, case.dwi, case.adc).stage
     chosen = panels.chosen_slices(stage)
     assert len(chosen) == panels.SLICES // 2

@@ -19,7 +19,7 @@ from infarct_vol.segmentation.acute_decisions import (
     acute_candidates,
     acute_decisions,
 )
-from infarct_vol.segmentation.gathering import NO_EVIDENCE
+from infarct_vol.segmentation.gathering import NO_EVIDENCE, lesion_core
 from infarct_vol.segmentation.symmetry import centred_axes_mm
 from infarct_vol.settings import AcuteSettings
 
@@ -27,6 +27,7 @@ LISTED_LEFT_OUT = 30
 LOG_WINDOW = (-0.6, 0.9)
 SD_WINDOW = (-6.0, 6.0)
 EVIDENCE_WINDOW = (-10.0, 10.0)
+REGIONAL_WINDOW = (-4.0, 4.0)
 # in the map of components: a candidate that the table does not list
 NOT_LISTED = -1
 SEED_COLOUR, BOUNDARY_COLOUR, LIMIT_COLOUR = "#7df0c8", "#45c1ff", "#f0e442"
@@ -40,7 +41,7 @@ DECISIONS = {
     AcuteDecision.NO_SEED: (
         "evidence, no seed",
         "#a9b35c",
-        "total evidence above grow_evidence, but no voxel above seed_evidence is joined to it nearby",
+        "total evidence above grow_evidence, but no seed is joined to it nearby",
     ),
     AcuteDecision.LOW_SHARE: (
         "below the boundary",
@@ -53,7 +54,11 @@ DECISIONS = {
         "#ff9ec4",
         "shows enough contrast, but its piece touches no seed or is smaller than minimum_lesion_ml",
     ),
-    AcuteDecision.CORE: ("in: seed", MASK_COLOUR, "sure by its evidence (seed_evidence), component kept"),
+    AcuteDecision.CORE: (
+        "in: seed",
+        MASK_COLOUR,
+        "sure by itself (seed_evidence) or as a region (regional_evidence), component kept",
+    ),
     AcuteDecision.GROWN: (
         "in: grown",
         "#ffc27a",
@@ -68,8 +73,9 @@ STEPS = (
     "Own evidence: natural log of how much likelier the voxel's brightness and ADC are in an infarct than "
     "in normal tissue, given the spread of both around it. 0 speaks for neither; 5 is 148 to 1.",
     "The mirrored hemisphere adds evidence where it is darker, and takes some where it is as bright.",
-    "Total evidence above seed_evidence makes a candidate. The candidate grows to where the voxels show the "
-    "boundary fraction of the lesion's own local contrast.",
+    "Seeds are voxels whose total evidence is above seed_evidence, and regions whose evidence, averaged over "
+    "the tissue nearby, is above regional_evidence. A candidate grows from its seeds to where the voxels "
+    "show the boundary fraction of the lesion's own local contrast.",
     "Every candidate is judged as a whole; those left out are listed with the reason.",
 )
 
@@ -122,13 +128,18 @@ def _numbered(trace: AcuteTrace, listed: Sequence[Candidate], *, unlisted: int) 
 
 def _maps(trace: AcuteTrace, decisions: NDArray[np.uint8], listed: Sequence[Candidate]) -> dict[str, Map]:
     frame = trace.case.frame
-    total, share = trace.found.total, trace.drawing.fraction
+    total, share, outside = trace.found.total, trace.drawing.fraction, float(NO_EVIDENCE)
     numbers = _numbered(trace, listed, unlisted=NOT_LISTED)
     return {
         "evidence": Map(
-            frame.put_back(total, outside=float(NO_EVIDENCE)),
+            frame.put_back(total, outside=outside),
             "float32",
             "total evidence, natural log of the likelihood ratio",
+        ),
+        "regional": Map(
+            frame.put_back(np.where(trace.case.tissue, trace.found.regional, NO_EVIDENCE), outside=outside),
+            "float32",
+            "total evidence averaged over the tissue nearby",
         ),
         "fraction": Map(
             frame.put_back(share), "float32", "share of the local lesion contrast, 0 normal, 1 like the core"
@@ -156,6 +167,7 @@ def _line(at: int, candidate: Candidate) -> CandidateLine:
         peak=f"{part.peak_evidence:.1f}",
         own=f"{part.own_evidence:.1f}",
         mirror=f"{part.mirror_support:+.1f}",
+        regional=f"{part.regional:.1f}",
         brightness=f"{part.brightness:.2f}",
         standout=number(part.standout) or "not asked",
         adc_ratio=number(part.adc_ratio) or "no ADC",
@@ -196,7 +208,7 @@ def _stage(
             ("What is seen, and what each voxel is compared with", (*scan.values(), *seen)),
             ("What it says, and what was decided", (*evidence, verdict, contours)),
         ),
-        close_up=(*scan.values(), z_maps[0], *evidence[-2:], verdict, contours),
+        close_up=(*scan.values(), z_maps[0], *evidence[-3:], verdict, contours),
         lesion=drawing.mask,
         others=others,
         legend=looks,
@@ -246,7 +258,8 @@ def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
     tissue, found, settings = trace.case.tissue, trace.found, trace.settings
     log_ratio = Scale(EVIDENCE_WINDOW, "natural log of the likelihood ratio", FOR_AND_AGAINST)
     most = max(settings.mirror_support, settings.mirror_veto, 1.0)
-    seeds = found.total > settings.seed_evidence
+    seeds = lesion_core(found, settings=settings, seed=settings.seed_evidence)
+    region = tissue & (found.regional > settings.regional_evidence)
     boundary = trace.drawing.fraction > settings.boundary_fraction
     return (
         Panel("Own evidence", _in(found.own, tissue), log_ratio),
@@ -259,7 +272,13 @@ def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
             "Total evidence",
             _in(found.total, tissue),
             log_ratio,
-            outlines=((f"seed: above {settings.seed_evidence:g}", seeds, SEED_COLOUR),),
+            outlines=(("seed", seeds, SEED_COLOUR),),
+        ),
+        Panel(
+            "Evidence of the region",
+            _in(found.regional, tissue),
+            Scale(REGIONAL_WINDOW, "mean natural log nearby", FOR_AND_AGAINST),
+            outlines=((f"above {settings.regional_evidence:g}", region, SEED_COLOUR),),
         ),
         Panel(
             "Share of lesion contrast",

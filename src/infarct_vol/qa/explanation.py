@@ -41,6 +41,7 @@ class CandidateLine(NamedTuple):
     peak: str
     own: str
     mirror: str
+    regional: str
     brightness: str
     standout: str
     adc_ratio: str
