@@ -139,7 +139,7 @@ def _maps(trace: AcuteTrace, decisions: NDArray[np.uint8], listed: Sequence[Cand
         "regional": Map(
             frame.put_back(np.where(trace.case.tissue, trace.found.regional, NO_EVIDENCE), outside=outside),
             "float32",
-            "total evidence averaged over the tissue nearby",
+            "evidence averaged over the tissue nearby",
         ),
         "fraction": Map(
             frame.put_back(share), "float32", "share of the local lesion contrast, 0 normal, 1 like the core"
