@@ -40,6 +40,10 @@ def run(
     locate: Annotated[
         bool, typer.Option("--locate/--no-locate", help="Say where in the brain the components lie (MNI).")
     ] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write what each step decided into: a page, pictures, maps."),
+    ] = None,
     protocol: ProtocolFile = None,
 ) -> int:
     """Segment one infarct and print its volume: from DWI (acute), or from FLAIR (follow-up).
@@ -55,7 +59,14 @@ def run(
     charter = _with_method(iv.load_protocol(protocol), method)
     if dwi is not None:
         mask = iv.segment_acute(
-            dwi, adc, b0=b0, bvalue=bvalue, adc_unit=adc_unit, brain=brain_mask, protocol=charter
+            dwi,
+            adc,
+            b0=b0,
+            bvalue=bvalue,
+            adc_unit=adc_unit,
+            brain=brain_mask,
+            protocol=charter,
+            explain=explain,
         )
     elif flair is not None:
         mask = iv.segment_followup(
@@ -65,6 +76,7 @@ def run(
             baseline_dwi=baseline_dwi,
             t1w=t1w,
             protocol=charter,
+            explain=explain,
         )
     iv.save_mask(mask, output)
     _tell(shell, mask, output, _measured(mask, dwi, flair, charter) if locate else iv.measure(mask))

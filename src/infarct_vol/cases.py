@@ -19,8 +19,7 @@ from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import register, resample, resample_mask
 from infarct_vol.segmentation import segment_acute as _segment_local
-from infarct_vol.segmentation import segment_flair_alone
-from infarct_vol.segmentation import segment_followup as _segment_followup
+from infarct_vol.segmentation import segment_flair_alone, trace_acute, trace_followup
 from infarct_vol.segmentation import segment_rapid_like as _segment_rapid_like
 from infarct_vol.study import scan_file
 
@@ -37,6 +36,7 @@ def segment_acute(
     adc_unit: str | None = None,
     brain: MaskLike | None = None,
     protocol: Protocol | None = None,
+    explain: Path | str | None = None,
 ) -> LesionMask:
     """Segment the acute infarct of one case.
 
@@ -57,6 +57,9 @@ def segment_acute(
         Brain mask on the DWI's grid; default: extracted.
     protocol
         Settings; default: the default protocol.
+    explain
+        Folder to write what each step decided into: one page, pictures, and maps as NIfTI. The mask is the
+        same with and without.
 
     Returns
     -------
@@ -67,14 +70,33 @@ def segment_acute(
     ------
     ScanRefusedError
         If a file is damaged, grids differ, or the unit of the ADC map cannot be settled.
+    UsageError
+        If ``explain`` names a file.
     """
     protocol = protocol or Protocol()
+    folder = _folder(explain)
     diffusion = _diffusion(dwi, adc, b0, bvalue=bvalue, adc_unit=adc_unit, protocol=protocol)
     given = None if brain is None else _brain_on(diffusion.dwi, brain)
     found = given or brain_mask(diffusion.dwi, settings=protocol.brain)
-    segment = _segment_rapid_like if protocol.acute.method == "rapid_like" else _segment_local
-    mask = segment(diffusion.dwi, diffusion.adc, brain=found, settings=protocol.acute)
-    return replace(mask, flags=(*diffusion.flags, *(f for f in mask.flags if f not in diffusion.flags)))
+    dwi_scan, adc_scan, settings = diffusion.dwi, diffusion.adc, protocol.acute
+    trace = None
+    if settings.method == "rapid_like":
+        mask = _segment_rapid_like(dwi_scan, adc_scan, brain=found, settings=settings)
+    elif folder is None:
+        mask = _segment_local(dwi_scan, adc_scan, brain=found, settings=settings)
+    else:
+        trace = trace_acute(dwi_scan, adc_scan, brain=found, settings=settings)
+        mask = trace.mask
+    mask = replace(mask, flags=(*diffusion.flags, *(f for f in mask.flags if f not in diffusion.flags)))
+    if folder is not None:
+        from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
+
+        if trace is None:
+            told = pages.explain_rapid_like(mask, dwi_scan, adc_scan, brain=found, settings=settings)
+        else:
+            told = pages.explain_acute(replace(trace, mask=mask), dwi_scan, adc_scan)
+        pages.write_explanation(told, folder)
+    return mask
 
 
 def segment_followup(
@@ -85,6 +107,7 @@ def segment_followup(
     baseline_dwi: ScanLike | None = None,
     t1w: ScanLike | None = None,
     protocol: Protocol | None = None,
+    explain: Path | str | None = None,
 ) -> LesionMask:
     """Segment the follow-up infarct of one case; registers by itself.
 
@@ -101,6 +124,9 @@ def segment_followup(
         T1w of the follow-up visit, which helps to tell a cavity from its rim.
     protocol
         Settings; default: the default protocol.
+    explain
+        Folder to write what each step decided into: one page, pictures, and maps as NIfTI. The mask is the
+        same with and without.
 
     Returns
     -------
@@ -110,15 +136,22 @@ def segment_followup(
     Raises
     ------
     UsageError
-        If only one of baseline FLAIR and baseline mask is given.
+        If only one of baseline FLAIR and baseline mask is given, or ``explain`` names a file.
     RegistrationError
         If a registration fails its gate.
     """
     protocol = protocol or Protocol()
+    folder = _folder(explain)
     scan = _scan(flair, "flair", protocol)
     brain = brain_mask(scan, settings=protocol.brain)
     if baseline_flair is None and baseline_mask is None:
-        return segment_flair_alone(scan, brain=brain, settings=protocol.followup)
+        mask = segment_flair_alone(scan, brain=brain, settings=protocol.followup)
+        if folder is not None:
+            from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
+
+            told = pages.explain_flair_alone(mask, scan, brain=brain, settings=protocol.followup)
+            pages.write_explanation(told, folder)
+        return mask
     if baseline_flair is None or baseline_mask is None:
         msg = "a baseline needs both its FLAIR and its infarct mask; give both, or neither"
         raise UsageError(msg)
@@ -133,7 +166,7 @@ def segment_followup(
         moving_brain=brain,
         fixed_lesion=prior,
     )
-    return _segment_followup(
+    trace = trace_followup(
         scan,
         baseline_flair=baseline,
         baseline_mask=prior,
@@ -142,6 +175,20 @@ def segment_followup(
         t1w=None if t1w is None else _on_grid_of(scan, _scan(t1w, "t1w", protocol), brain, protocol),
         settings=protocol.followup,
     )
+    if folder is not None:
+        from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
+
+        pages.write_explanation(pages.explain_followup(trace, scan), folder)
+    return trace.mask
+
+
+def _folder(explain: Path | str | None) -> Path | None:
+    """Return the folder of an explanation before any work is done for it."""
+    folder = None if explain is None else Path(explain)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        msg = f"an explanation is a folder of files, and '{folder}' is a file; name a folder"
+        raise UsageError(msg)
+    return folder
 
 
 def measure_on_scan(

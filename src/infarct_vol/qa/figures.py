@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -113,6 +114,30 @@ class Placed:
     column_px: float
     row_px: float
 
+    def extent(self, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top of a slice of (rows, columns), in pixels of the sheet."""
+        rows, columns = shape
+        return self.left, self.left + columns * self.column_px, self.top + rows * self.row_px, self.top
+
+
+def _fitted(
+    shape: tuple[int, ...], pixel_mm: tuple[float, float], box: tuple[float, float, float, float]
+) -> Placed:
+    left, top, width, height = box
+    rows, columns = shape
+    px_per_mm = min(width / (columns * pixel_mm[1]), height / (rows * pixel_mm[0]))
+    column_px, row_px = px_per_mm * pixel_mm[1], px_per_mm * pixel_mm[0]
+    left += (width - columns * column_px) / 2
+    top += (height - rows * row_px) / 2
+    return Placed(left, top, column_px, row_px)
+
+
+def colour_map(colours: Sequence[str], *, stepped: bool = False) -> Colormap:
+    """Return the map through the colours named, or one colour a step."""
+    if stepped:
+        return ListedColormap(list(colours))
+    return LinearSegmentedColormap.from_list("ramp", list(colours))
+
 
 class Sheet:
     """A dark sheet in pixel coordinates (origin top left) on which slices and text are placed."""
@@ -133,22 +158,54 @@ class Sheet:
         smooth: bool = False,
     ) -> Placed:
         """Place (rows, columns) intensities in a box (left, top, width, height), true to millimetres."""
-        left, top, width, height = box
-        rows, columns = pixels.shape
-        px_per_mm = min(width / (columns * pixel_mm[1]), height / (rows * pixel_mm[0]))
-        column_px, row_px = px_per_mm * pixel_mm[1], px_per_mm * pixel_mm[0]
-        left += (width - columns * column_px) / 2
-        top += (height - rows * row_px) / 2
+        placed = _fitted(pixels.shape, pixel_mm, box)
         self.axes.imshow(
             np.nan_to_num(pixels),
             cmap="gray",
             vmin=window[0],
             vmax=window[1],
-            extent=(left, left + columns * column_px, top + rows * row_px, top),
+            extent=placed.extent(pixels.shape),
             interpolation="antialiased" if smooth else "nearest",
             aspect="auto",
         )
-        return Placed(left, top, column_px, row_px)
+        return placed
+
+    def colours(
+        self,
+        values: NDArray[np.generic],
+        *,
+        pixel_mm: tuple[float, float],
+        box: tuple[float, float, float, float],
+        limits: tuple[float, float],
+        colours: Sequence[str],
+        stepped: bool = False,
+    ) -> Placed:
+        """Place (rows, columns) values as colours from the lower to the upper limit; NaN stays dark.
+
+        ``stepped`` gives each whole number from the lower limit on its own colour.
+        """
+        placed = _fitted(values.shape, pixel_mm, box)
+        self.axes.imshow(
+            np.ma.masked_invalid(values),
+            cmap=colour_map(colours, stepped=stepped),
+            vmin=limits[0],
+            vmax=limits[1],
+            extent=placed.extent(values.shape),
+            interpolation="nearest",
+            aspect="auto",
+        )
+        return placed
+
+    def bar(self, box: tuple[float, float, float, float], *, colours: Sequence[str]) -> None:
+        """Draw a horizontal colour bar (left, top, width, height) from the lowest to the highest value."""
+        left, top, width, height = box
+        ramp = np.linspace(0, 1, 128)[np.newaxis]
+        extent = (left, left + width, top + height, top)
+        self.axes.imshow(ramp, cmap=colour_map(colours), extent=extent, aspect="auto")
+
+    def patch(self, box: tuple[float, float, float, float], *, colour: str) -> None:
+        """Draw a filled rectangle (left, top, width, height)."""
+        self.axes.add_patch(Rectangle(box[:2], box[2], box[3], fc=colour, ec="none"))
 
     def outline(self, mask: NDArray[np.bool_], placed: Placed, *, colour: str, width: float = 0.8) -> None:
         """Draw the voxel edges of a (rows, columns) mask over a placed slice, unfilled."""

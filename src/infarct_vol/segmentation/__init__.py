@@ -1,14 +1,18 @@
 """From scans to lesion masks: acute infarct on DWI and ADC, follow-up infarct on FLAIR."""
 
-from infarct_vol.segmentation.acute import segment_acute
-from infarct_vol.segmentation.chronic import segment_followup
+from infarct_vol.segmentation.acute import AcuteTrace, segment_acute, trace_acute
+from infarct_vol.segmentation.chronic import FollowUpTrace, segment_followup, trace_followup
 from infarct_vol.segmentation.chronic_alone import segment_baseline_flair, segment_flair_alone
 from infarct_vol.segmentation.rapid_like import segment_rapid_like
 
 __all__ = [
+    "AcuteTrace",
+    "FollowUpTrace",
     "segment_acute",
     "segment_baseline_flair",
     "segment_flair_alone",
     "segment_followup",
     "segment_rapid_like",
+    "trace_acute",
+    "trace_followup",
 ]

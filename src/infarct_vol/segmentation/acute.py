@@ -1,6 +1,6 @@
 """Acute infarct from DWI and ADC by per-patient local evidence (method ``local``).
 
-The steps, top to bottom in `segment_acute`: prepare the case (`tissue`), gather evidence in passes in which
+The steps, top to bottom in `trace_acute`: prepare the case (`tissue`), gather evidence in passes in which
 the provisional lesion leaves its own reference (`evidence`, `reference`, `symmetry`), draw the boundary at
 half of the lesion's own contrast (`boundary`), judge components, and say what a reader should look at
 (`reader_flags`).
@@ -61,6 +61,27 @@ class Drawing:
         return tuple(c.volume_ml for c in self.components if c.doubtful)
 
 
+@dataclass(frozen=True, eq=False)
+class AcuteTrace:
+    """An acute mask with what every step found on the way to it, for a reader who asks why.
+
+    Parameters
+    ----------
+    mask
+        The result, on the DWI's grid.
+    case, found, drawing
+        What was compared, the evidence of the last pass, and the boundary drawn; in the canonical box.
+    settings
+        Acute section of the protocol.
+    """
+
+    mask: LesionMask
+    case: PreparedCase
+    found: Evidence
+    drawing: Drawing
+    settings: AcuteSettings
+
+
 def segment_acute(
     dwi: Scan,
     adc: Scan | None = None,
@@ -94,6 +115,17 @@ def segment_acute(
     SegmentationError
         If the brain mask is empty, or the images do not look like DWI and ADC of a brain.
     """
+    return trace_acute(dwi, adc, brain=brain, settings=settings).mask
+
+
+def trace_acute(
+    dwi: Scan,
+    adc: Scan | None = None,
+    *,
+    brain: BrainMask | None = None,
+    settings: AcuteSettings | None = None,
+) -> AcuteTrace:
+    """Segment as `segment_acute` does, and keep what led to the mask."""
     settings = settings or AcuteSettings()
     brain = brain if brain is not None else brain_mask(dwi)
     require_same_grid(dwi, brain, what="DWI and brain mask")
@@ -102,16 +134,16 @@ def segment_acute(
     case = prepare_case(dwi, adc, brain=brain, settings=settings)
     found = gather_evidence(case, model=_lesion_model(dwi, case, settings), settings=settings)
     drawing = draw(case, found, settings=settings)
-    return LesionMask(
+    flags = reader_flags(drawing.mask, case, slice_axis=dwi.grid.slice_axis, doubtful_ml=drawing.doubtful_ml)
+    mask = LesionMask(
         data=case.frame.put_back(drawing.mask),
         grid=dwi.grid,
         identity=dwi.identity,
         method=METHOD,
-        flags=reader_flags(
-            drawing.mask, case, slice_axis=dwi.grid.slice_axis, doubtful_ml=drawing.doubtful_ml
-        ),
+        flags=flags,
         evidence=_numbers(case, found, drawing, settings=settings),
     )
+    return AcuteTrace(mask, case, found, drawing, settings)
 
 
 def _lesion_model(dwi: Scan, case: PreparedCase, settings: AcuteSettings) -> LesionModel:

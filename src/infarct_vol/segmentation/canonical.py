@@ -7,7 +7,7 @@ of how a scanner or converter happened to store the volume.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +17,7 @@ from infarct_vol.geometry import MM3_PER_ML, Grid
 from infarct_vol.segmentation.cleanup import bounding_box
 
 MARGIN_VOXELS = (2, 2, 2)
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +54,10 @@ class Frame:
         """Copy the working box of a native (I, J, K) array in canonical axis order."""
         return np.ascontiguousarray(_reorder(data, self.order, self.flip)[self.box])
 
-    def put_back(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return a mask of the working box as a native (I, J, K) array."""
-        full = np.zeros(self.full_shape, dtype=np.bool_)
-        full[self.box] = mask
+    def put_back(self, values: NDArray[Value], *, outside: float = 0) -> NDArray[Value]:
+        """Return values of the working box as a native (I, J, K) array; ``outside`` fills the rest."""
+        full = np.full(self.full_shape, outside, dtype=values.dtype)
+        full[self.box] = values
         inverse = (self.order.index(0), self.order.index(1), self.order.index(2))
         steps = tuple(slice(None, None, -1 if f else 1) for f in self.flip)
         return np.ascontiguousarray(np.transpose(full[steps], inverse))

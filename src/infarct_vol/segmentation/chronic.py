@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
 
 from infarct_vol.brain import brain_mask
 from infarct_vol.errors import SegmentationError
@@ -22,13 +23,35 @@ from infarct_vol.segmentation.chronic_lesion import (
     region_box,
 )
 from infarct_vol.segmentation.cleanup import Mask, bounding_box, dilate_mm
-from infarct_vol.segmentation.normalise import frame_grid, project
+from infarct_vol.segmentation.normalise import Volume, frame_grid, project
 from infarct_vol.settings import FollowUpSettings
 
 # Below this share of the baseline lesion in view, a follow-up volume would be a guess.
 MINIMUM_SEEN_SHARE = 0.5
 # CSF is less than half as bright as brain tissue on T1w.
 T1W_CSF_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FollowUpTrace:
+    """A follow-up mask with what led to it, for a reader who asks why.
+
+    Parameters
+    ----------
+    mask
+        The result with its parts, on the FLAIR's grid.
+    evidence
+        Follow-up against expectation, in the canonical box of ``frame``.
+    frame
+        Way from the box to the native grid.
+    settings
+        Follow-up section of the protocol, its region as wide as it was searched.
+    """
+
+    mask: LesionMask
+    evidence: Evidence
+    frame: Frame
+    settings: FollowUpSettings
 
 
 def segment_followup(
@@ -82,6 +105,28 @@ def segment_followup(
     SegmentationError
         If there is no brain, or less than half of the baseline lesion is in the follow-up's field of view.
     """
+    return trace_followup(
+        flair,
+        baseline_flair=baseline_flair,
+        baseline_mask=baseline_mask,
+        transform=transform,
+        brain=brain,
+        t1w=t1w,
+        settings=settings,
+    ).mask
+
+
+def trace_followup(
+    flair: Scan,
+    *,
+    baseline_flair: Scan,
+    baseline_mask: LesionMask,
+    transform: RigidTransform | None = None,
+    brain: BrainMask | None = None,
+    t1w: Scan | None = None,
+    settings: FollowUpSettings | None = None,
+) -> FollowUpTrace:
+    """Segment as `segment_followup` does, and keep what led to the mask."""
     settings = settings or FollowUpSettings()
     require_same_grid(baseline_flair, baseline_mask, what="the baseline FLAIR and the baseline mask")
     brain = brain or brain_mask(flair)
@@ -98,16 +143,30 @@ def segment_followup(
     settings = _widened(settings, baseline_mask, transform)
     frame = canonical_frame(flair.grid, brain.data)
     evidence = _evidence(flair, baseline_flair, baseline_mask, brain, transform, frame, settings)
+    seen_t1w = None if t1w is None else frame.take(t1w.data)
+    mask = _delineated(flair, evidence, frame, settings, seen_share=seen, t1w=seen_t1w)
+    return FollowUpTrace(mask, evidence, frame, settings)
+
+
+def _delineated(
+    flair: Scan,
+    evidence: Evidence,
+    frame: Frame,
+    settings: FollowUpSettings,
+    *,
+    seen_share: float,
+    t1w: Volume | None,
+) -> LesionMask:
     new = find_new_lesions(evidence, settings)
     box = region_box(evidence, settings)
     evidence = evidence.cropped(box)
     level = lesion_level(evidence, settings)
     infarct = find_infarct(evidence, settings, level=level, boundary=settings.boundary_fraction)
     if t1w is not None:
-        infarct = _cavity_on_t1w(infarct, evidence, frame.take(t1w.data)[box])
+        infarct = _cavity_on_t1w(infarct, evidence, t1w[box])
     new_ml = int(np.count_nonzero(new)) * flair.grid.voxel_volume_ml
     numbers = _numbers(evidence, infarct, settings, level=level) | {
-        "baseline_lesion_seen_share": seen,
+        "baseline_lesion_seen_share": seen_share,
         "region_mm": settings.region_mm,
     }
     parts = {"rim": infarct.rim, "cavity": infarct.cavity}
@@ -195,7 +254,7 @@ def _in_view(source: Grid, target: Grid, to_source: RigidTransform) -> Mask:
     return inside
 
 
-def _cavity_on_t1w(infarct: Infarct, evidence: Evidence, t1w: NDArray[np.float32]) -> Infarct:
+def _cavity_on_t1w(infarct: Infarct, evidence: Evidence, t1w: Volume) -> Infarct:
     around = evidence.brain & ~evidence.near
     tissue = float(np.median(t1w[around])) if around.any() else 0.0
     dark = infarct.whole & evidence.near & (t1w < T1W_CSF_SHARE * tissue)

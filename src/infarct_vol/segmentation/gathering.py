@@ -50,6 +50,8 @@ class Evidence:
         The same with what the mirrored hemisphere adds or takes.
     regional
         Mean of ``own`` over the tissue nearby: what a large faint infarct shows and a noisy voxel does not.
+    reference
+        Tissue the voxels were compared with, without the provisional lesion of the pass before.
     """
 
     brightness: Volume
@@ -58,6 +60,7 @@ class Evidence:
     own: Volume
     total: Volume
     regional: Volume
+    reference: Mask
 
 
 def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSettings) -> Evidence:
@@ -137,7 +140,7 @@ def _one_pass(
     regional = smooth_in_tissue(
         np.clip(own, *REGIONAL_LIMITS), tissue, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm
     )
-    return Evidence(bright, bright_sd, change_sd, own, total, regional)
+    return Evidence(bright, bright_sd, change_sd, own, total, regional, reference)
 
 
 def _correlation(

@@ -12,6 +12,7 @@
   shown.addEventListener("click", () => viewer.close());
 
   const bar = document.querySelector(".filter");
+  if (!bar) return; // a page without participants
   const text = document.getElementById("filter-text");
   const look = document.getElementById("filter-look");
   const count = document.getElementById("filter-count");
