@@ -186,7 +186,7 @@ def test_the_stated_range_contains_the_volume(found):
     assert found.evidence["partial_volume_ml"] == pytest.approx(found.volume_ml, rel=0.1)
     assert found.evidence["usual_adc_um2_per_s"] == pytest.approx(770, rel=0.05)
     assert found.evidence["mean_adc_ratio"] < 0.75
-    assert found.evidence["seeds"] >= 1
+    assert found.evidence["candidates"] >= 1
 
 
 def test_a_stricter_boundary_never_adds_volume(stroke):
@@ -200,8 +200,10 @@ def test_components_below_the_minimum_are_dropped():
 
 
 def test_a_component_needs_the_stated_evidence_and_brightness(stroke):
-    assert segment(stroke, component_evidence=1000.0).volume_ml == 0.0
-    rejected = segment(stroke, component_brightness=3.0)
+    single = {"regional_evidence": 1000.0}  # no region is sure as a whole
+    assert segment(stroke, component_evidence=1000.0).volume_ml > 0
+    assert segment(stroke, component_evidence=1000.0, **single).volume_ml == 0.0
+    rejected = segment(stroke, component_brightness=3.0, faint_standout=1000.0, **single)
     assert rejected.volume_ml == 0.0
     assert rejected.evidence["rejected_components"] >= 1
 
@@ -210,11 +212,11 @@ def test_a_narrowly_rejected_component_is_named(stroke):
     kept, left_out = 8.0, 40.0
     while left_out - kept > 0.5:
         middle = (kept + left_out) / 2
-        if segment(stroke, component_evidence=middle).volume_ml > 0:
+        if segment(stroke, component_evidence=middle, regional_evidence=1000.0).volume_ml > 0:
             kept = middle
         else:
             left_out = middle
-    mask = segment(stroke, component_evidence=left_out)
+    mask = segment(stroke, component_evidence=left_out, regional_evidence=1000.0)
     assert mask.volume_ml == 0.0
     assert any("was left out, its evidence just too weak" in flag for flag in mask.flags)
 

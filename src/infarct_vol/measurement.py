@@ -19,6 +19,7 @@ from infarct_vol.errors import SegmentationError, UsageError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask, require_same_grid
 from infarct_vol.records import ComponentRecord, Record
+from infarct_vol.segmentation.cleanup import bounding_box, half_voxel_range
 
 _STRUCTURE_RANK = {6: 1, 18: 2, 26: 3}
 """Voxel neighbourhood -> rank of scipy's binary structure (faces, edges, corners)."""
@@ -145,9 +146,9 @@ def find_components(
     if connectivity not in _STRUCTURE_RANK:
         msg = f"connectivity must be 6, 18 or 26, got {connectivity}"
         raise UsageError(msg, where=str(mask.identity))
-    box = _bounding_box(mask.data)
-    if box is None:
+    if not mask.data.any():
         return ()
+    box = bounding_box(mask.data)
     structure = ndimage.generate_binary_structure(3, _STRUCTURE_RANK[connectivity])
     labels = np.empty(tuple(s.stop - s.start for s in box), dtype=np.int32)
     count = int(ndimage.label(mask.data[box], structure=structure, output=labels))
@@ -196,16 +197,6 @@ def dice(first: LesionMask, second: LesionMask) -> float:
     return 2 * int(np.count_nonzero(first.data & second.data)) / total if total else 1.0
 
 
-def _bounding_box(data: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
-    limits = []
-    for axis in range(3):
-        hit = np.flatnonzero(data.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not hit.size:
-            return None
-        limits.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return (limits[0], limits[1], limits[2])
-
-
 def _limits_ml(mask: LesionMask) -> tuple[float, float]:
     low_ml = _evidence_ml(mask, "volume_ml_low")
     high_ml = _evidence_ml(mask, "volume_ml_high")
@@ -226,31 +217,6 @@ def _evidence_ml(mask: LesionMask, name: str) -> float | None:
 
 
 def _moved_boundary_ml(mask: LesionMask) -> tuple[float, float]:
-    """Return the volume in mL with the in-plane boundary half a voxel further in and further out.
-
-    The boundary between slices stays: half a thick slice would say how the scan was planned, not how
-    well the edge is seen.
-    """
-    box = _bounding_box(mask.data)
-    if box is None:
-        return 0.0, 0.0
-    in_plane = [axis for axis in range(3) if axis != mask.grid.slice_axis]
-    inside = np.pad(mask.data[box], 1)
-    inner = _voxels_half_eroded(inside, in_plane)
-    outer = inside.size - _voxels_half_eroded(~inside, in_plane)
+    """Return the volume in mL with the in-plane boundary half a voxel further in and further out."""
+    inner, outer = half_voxel_range(mask.data, slice_axis=mask.grid.slice_axis)
     return inner * mask.grid.voxel_volume_ml, outer * mask.grid.voxel_volume_ml
-
-
-def _voxels_half_eroded(inside: NDArray[np.bool_], in_plane: list[int]) -> float:
-    """Return the voxels left when each in-plane face of a region moves inwards by half a voxel.
-
-    Exactly the region at twice the in-plane resolution less its outermost half-voxels; what lies
-    beyond the array is taken to be like its edge.
-    """
-    kept = inside.astype(np.float32)
-    for axis in in_plane:
-        before = np.take(inside, [0, *range(inside.shape[axis] - 1)], axis=axis)
-        after = np.take(inside, [*range(1, inside.shape[axis]), -1], axis=axis)
-        kept *= 0.5 * before + 0.5 * after.astype(np.float32)
-    # halves and quarters are exact in float32; their sum is exact in float64
-    return float(kept.sum(dtype=np.float64))

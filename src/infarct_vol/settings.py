@@ -344,10 +344,10 @@ class AcuteSettings(Section):
         0.9, gt=0, description="mean ADC over usual ADC from which a component counts as hardly lowered"
     )
     boundary_margin: float = Field(
-        0.15,
+        0.2,
         ge=0,
         lt=0.5,
-        description="boundary_fraction plus and minus this gives volume_ml_low and volume_ml_high",
+        description="boundary_fraction plus and minus this goes into volume_ml_low and volume_ml_high",
     )
     rapid_adc_um2_per_s: float = Field(
         620.0,

@@ -34,6 +34,10 @@ FOCAL_OWN = -0.5
 # a component this large that misses its evidence by no more than this is named to the reader
 DOUBT_FROM_ML = 1.0
 NARROW_MISS = 1.0
+POSSIBLE_BRIGHTNESS = 0.15
+# peak evidence over `component_evidence`, and evidence of a region, that leave no doubt
+CLEARLY = 2.0
+CLEAR_REGION = 0.6
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class Component:
         Mean ADC over the usual ADC; NaN without an ADC map.
     reason
         Why it was left out; empty if it was kept.
-    doubtful
-        Left out narrowly, and large enough for a reader to look.
+    unsure
+        Kept or left out narrowly: counts on one side of the volume's range only.
     """
 
     label: int
@@ -77,12 +81,17 @@ class Component:
     standout: float
     adc_ratio: float
     reason: str
-    doubtful: bool = False
+    unsure: bool = False
 
     @property
     def kept(self) -> bool:
         """Whether it is part of the infarct."""
         return not self.reason
+
+    @property
+    def doubtful(self) -> bool:
+        """Left out narrowly, and large enough for a reader to look."""
+        return not self.kept and self.unsure and self.volume_ml >= DOUBT_FROM_ML
 
 
 def judge_components(
@@ -129,7 +138,7 @@ def judge_components(
                 standout=standout,
                 adc_ratio=float(np.exp(change[i])),
                 reason=reason,
-                doubtful=bool(reason) and _narrowly(known, settings),
+                unsure=known.possible(settings) if reason else not known.clear(settings),
             )
         )
     return judged
@@ -154,6 +163,18 @@ class _Known:
     def region(self, settings: AcuteSettings) -> bool:
         """Tell whether it is sure as a region."""
         return self.has_adc and self.regional > settings.regional_evidence
+
+    def clear(self, settings: AcuteSettings) -> bool:
+        """Tell whether it is an infarct by a wide margin."""
+        return self.peak > settings.component_evidence + CLEARLY or self.regional > CLEAR_REGION
+
+    def possible(self, settings: AcuteSettings) -> bool:
+        """Tell whether it may be an infarct though it was left out."""
+        return (
+            self.brightness >= POSSIBLE_BRIGHTNESS
+            and self.own > 0
+            and self.peak >= self.needed(settings) - NARROW_MISS
+        )
 
     def may_be_focal(self, settings: AcuteSettings) -> bool:
         """Tell whether it is small and bright enough to be an embolus for its looks."""
@@ -194,16 +215,6 @@ def _late_reason(known: _Known, standout: float, settings: AcuteSettings) -> str
     if known.volume_ml < settings.standout_below_ml and standout < settings.standout:
         return f"does not stand out: {standout:.1f} spreads of the tissue round it"
     return ""
-
-
-def _narrowly(known: _Known, settings: AcuteSettings) -> bool:
-    needed = known.needed(settings)
-    return (
-        known.volume_ml >= DOUBT_FROM_ML
-        and known.brightness >= known.visible(settings)
-        and known.own > 0
-        and needed - NARROW_MISS <= known.peak < needed
-    )
 
 
 def _standout(

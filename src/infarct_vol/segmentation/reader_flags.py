@@ -40,7 +40,10 @@ def reader_flags(
     """
     flags = []
     if case.adc_change is None:
-        flags.append("no ADC map: segmented from DWI alone, T2 shine-through cannot be told from infarct")
+        flags.append(
+            "no ADC map: segmented from DWI alone, T2 shine-through cannot be told from infarct; not like "
+            "for like with infarcts measured on DWI and ADC"
+        )
     flags.extend(_cut_off(mask, case, slice_axis=slice_axis))
     flags.extend(_component_flags(mask, case))
     flags.extend(
