@@ -160,6 +160,14 @@ def insert(recipe: Recipe, data: Path, *, seed: int) -> Inserted | None:
     return _merged(background, dwi, adc, share, recipe)
 
 
+def untouched(recipe: Recipe, data: Path) -> Inserted:
+    """Return the recipe's background as it is, at its b-value and slice thickness."""
+    background = load_background(recipe.background, data)
+    nothing = np.zeros(background.grid.shape, dtype=np.float32)
+    dwi, adc = _mixed(background, nothing, recipe, np.random.default_rng(0))
+    return _merged(background, dwi, adc, nothing, recipe)
+
+
 def _placed(background: Background, path: Path, *, size: float) -> NDArray[np.float32]:
     """Share of each voxel of the background inside a shape, placed by the extent of the brain."""
     shape = iv.load_mask(path)
