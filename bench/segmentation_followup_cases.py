@@ -27,7 +27,6 @@ from segmentation_followup_scans import (
 
 from infarct_vol.images import LesionMask, Scan
 from infarct_vol.nifti import load_mask
-from infarct_vol.registration import RigidTransform
 from infarct_vol.simulation.fields import bounding_slices, smooth_noise, soft_step
 
 EDGE_MM = 1.4
@@ -152,7 +151,6 @@ class Made:
     follow: Scan
     truth: Mask
     new_truth: Mask
-    true_transform: RigidTransform
 
 
 def all_cases(shapes: list[Path], *, half: str, quick: bool) -> Iterator[Case]:
@@ -192,7 +190,6 @@ def make(case: Case, shapes: list[Path], *, data: Path, seed: int) -> Made | Non
         follow=follow,
         truth=state.share(background, look) >= 0.5,
         new_truth=state.new_share(background, look) >= 0.5,
-        true_transform=RigidTransform(look.pose @ np.linalg.inv(baseline.look.pose)),
     )
 
 
@@ -320,13 +317,19 @@ class State:
         return look.part(self.new[1], self.new[0], background)
 
     def change(self, background: Background, healthy: Volume) -> Volume:
-        """Return what the infarct adds to the head's FLAIR, on the lesion's box."""
-        there = healthy[self.lesion.box]
-        target = there * self.level if self.relative else self.level + 0.25 * (there - 1)
-        added = self.scar * (target * self.lesion.texture - there)
-        added += self.cavity * (np.float32(background.csf_level) - there)
-        effaced = self.swollen * (self.scar > 0.02) * (1 - self.lesion.tissue)
-        return np.asarray(added + effaced * np.maximum(1 - there, 0), dtype=np.float32)
+        """Return what the infarct adds to the head's FLAIR, on the lesion's box.
+
+        Scar and cavity take the place of the tissue in a voxel, the fluid in it stays.
+        """
+        there, share, fluid = healthy[self.lesion.box], self.lesion.tissue, np.float32(background.csf_level)
+        if self.relative:
+            added = self.scar * there * (self.level * self.lesion.texture - 1)
+        else:
+            own = np.clip((there - (1 - share) * fluid) / np.maximum(share, 0.3), 0.7, 1.8)
+            target = (self.level + 0.25 * (own - 1)) * self.lesion.texture
+            added = self.scar * (target - own) + self.cavity * (fluid - own)
+        effaced = self.swollen * (self.scar > 0.02) * (1 - share) * np.maximum(1 - there, 0)
+        return np.asarray(added + effaced, dtype=np.float32)
 
     def picture(self, background: Background, look: Look) -> Volume:
         """Return the FLAIR on a scanner's voxels, without its imperfections."""

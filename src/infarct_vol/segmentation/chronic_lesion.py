@@ -17,7 +17,6 @@ from infarct_vol.segmentation.cleanup import (
     component_sizes,
     dilate_mm,
     drop_small,
-    erode_mm,
     keep_touching,
     label_components,
     select_components,
@@ -32,6 +31,9 @@ EDGE_SHARE_OF_SEED_Z = 0.67
 # Fewer voxels than this inside the lesion say too little about its level.
 LEVEL_VOXELS = 20
 LEVEL_ROUNDS = 4
+# In thick slices a lesion without such an inside is taken as bright as gliosis commonly is (tissue = 1).
+THIN_PERCENTILE = 90
+THIN_LEVEL = 1.4
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -132,11 +134,13 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
 
 
 def _inner_level(evidence: Evidence, lesion: Mask) -> float:
-    inside = erode_mm(lesion, radius_mm=_one_voxel_mm(evidence), spacing_mm=evidence.grid.spacing_mm)
+    inside = ndimage.binary_erosion(lesion)
     if np.count_nonzero(inside) >= LEVEL_VOXELS:
         return float(np.median(evidence.follow[inside]))
-    # a rim too thin to have an inside: its brighter voxels are the least mixed
-    return float(np.percentile(evidence.follow[lesion], 75))
+    # too thin to have an inside: its brightest voxels are the least mixed, in thick slices mixed all the same
+    level = float(np.percentile(evidence.follow[lesion], THIN_PERCENTILE))
+    spacing = evidence.grid.spacing_mm
+    return max(level, THIN_LEVEL) if spacing.max() > 2 * spacing.min() else level
 
 
 def _one_voxel_mm(evidence: Evidence) -> float:
@@ -145,15 +149,22 @@ def _one_voxel_mm(evidence: Evidence) -> float:
 
 
 def _bright(evidence: Evidence, settings: FollowUpSettings, *, level: float, boundary: float) -> Mask:
+    """Voxels at least ``boundary`` of which is gliosis.
+
+    Gliosis takes the place of tissue; fluid in the same voxel stays, so that the contrast to the tissue
+    counts, not that to the mixture. Where half of a voxel is fluid, no half of it is gliosis.
+    """
     e, excess = evidence, evidence.excess
-    contrast = level - e.healthy
+    contrast = level - np.maximum(e.healthy, 1)
+    bright = e.near | (e.follow > 1 + 0.3 * settings.minimum_contrast)
     return (
         e.brain
         & (e.distance_mm <= settings.region_mm)
+        & bright
+        & tissue_at_baseline(e)
         & (contrast > 0)
         & (excess > boundary * contrast)
         & (excess > EDGE_SHARE_OF_SEED_Z * settings.seed_z * e.noise)
-        & (e.follow > 1 + 0.3 * settings.minimum_contrast)
     )
 
 
