@@ -17,6 +17,7 @@ from infarct_vol.segmentation.cleanup import (
     component_sizes,
     dilate_mm,
     drop_small,
+    enclosed_in_slices,
     keep_touching,
     label_components,
     select_components,
@@ -34,6 +35,9 @@ LEVEL_ROUNDS = 4
 # In thick slices a lesion without such an inside is taken as bright as gliosis commonly is (tissue = 1).
 THIN_PERCENTILE = 90
 THIN_LEVEL = 1.4
+# Gaps up to twice this, and holes of a slice up to this, are hidden lesion where the baseline lesion was.
+BRIDGE_MM = 2.0
+HOLE_MM2 = 60.0
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -169,21 +173,24 @@ def _bright(evidence: Evidence, settings: FollowUpSettings, *, level: float, bou
 
 
 def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
-    """Close the seam between rim and cavity, inside the baseline lesion only.
+    """Add what bright rim and dark cavity hide by sharing voxels, inside the baseline lesion only.
 
-    Where bright rim and dark cavity share a voxel they can add up to the look of healthy tissue.
+    Together they can add up to the look of healthy tissue: in the seam around a cavity, and in thick slices
+    wherever a rim lies over a cavity. So the seam, narrow gaps and small holes within a slice count.
     """
-    if not cavity.any():
+    if not lesion.any():
         return lesion
-    reach = _one_voxel_mm(evidence)
-    spacing = evidence.grid.spacing_mm
-    inside = evidence.near & tissue_at_baseline(evidence)
-    wall = dilate_mm(cavity, radius_mm=reach, spacing_mm=spacing) & inside
+    e, spacing = evidence, evidence.grid.spacing_mm
+    tissue = tissue_at_baseline(e)
+    wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & e.near & tissue
     joined = lesion | wall
-    box = bounding_box(joined, margin=(2, 2, 2))
-    closed = joined.copy()
-    closed[box] |= close_mm(joined[box], radius_mm=reach, spacing_mm=spacing) & inside[box]
-    return closed
+    reach = max(BRIDGE_MM, _one_voxel_mm(e))
+    box = bounding_box(joined, margin=[int(reach / s) + 2 for s in spacing])
+    part = joined[box]
+    hidden = close_mm(part, radius_mm=reach, spacing_mm=spacing)
+    hidden |= enclosed_in_slices(part, spacing, largest_mm2=HOLE_MM2)
+    joined[box] |= hidden & (e.core & tissue)[box]
+    return joined
 
 
 def find_new_lesions(evidence: Evidence, settings: FollowUpSettings) -> Mask:
