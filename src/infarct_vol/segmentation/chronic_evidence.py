@@ -135,9 +135,12 @@ def gather_evidence(
     base = match_intensity(
         base, follow, away, spacing_mm=grid.spacing_mm, local_sigma_mm=settings.local_sigma_mm
     )
-    noise = noise_level(follow - base, base, away)
     csf = csf_level(follow, base, away)
-    healthy = expect_healthy(base, prior, core, near, brain, grid=grid, edge_mm=settings.mask_tolerance_mm)
+    healthy = expect_healthy(
+        base, prior, core, near, brain, distance, grid=grid, edge_mm=settings.mask_tolerance_mm
+    )
+    # edges of what is expected, not those of the acute infarct, which are gone
+    noise = noise_level(follow - base, healthy, away)
     noise_sd = float(np.median(noise[brain]))
     return Evidence(follow, healthy, noise, brain, core, near, distance, noise_sd, csf, grid)
 
@@ -173,7 +176,15 @@ def csf_level(follow: Volume, base: Volume, away: Mask) -> float:
 
 
 def expect_healthy(
-    base: Volume, prior: Volume, core: Mask, near: Mask, brain: Mask, *, grid: Grid, edge_mm: float
+    base: Volume,
+    prior: Volume,
+    core: Mask,
+    near: Mask,
+    brain: Mask,
+    distance_mm: Volume,
+    *,
+    grid: Grid,
+    edge_mm: float,
 ) -> Volume:
     """Expect the follow-up without infarct: the baseline, with what the acute infarct added taken off.
 
@@ -191,6 +202,8 @@ def expect_healthy(
         (I, J, K) fraction of each voxel inside the baseline lesion.
     core, near, brain
         (I, J, K) baseline lesion, the same with the margin of its mask, brain.
+    distance_mm
+        (I, J, K) distance to ``core``.
     grid
         Grid of all arrays.
     edge_mm
@@ -212,7 +225,10 @@ def expect_healthy(
     added = np.float32(visible) * np.clip(blocks.expand(average)[box], 0, None)
     inside = ndimage.gaussian_filter(prior[box], 0.5 * edge_mm / grid.spacing_mm)
     healthy = base.copy()
-    removed = base[box] * added / (fill[box] + added) * np.clip(2 * inside, 0, 1)
+    # half a voxel lies between the core's outermost centres and its edge
+    beyond = np.clip(distance_mm[box] - 0.5 * float(grid.spacing_mm.min()), 0, None)
+    share = np.maximum(np.clip(1 - beyond / edge_mm, 0, 1), np.clip(2 * prior[box], 0, 1))
+    removed = base[box] * added / (fill[box] + added) * share
     floor = TISSUE_SPREAD * np.clip(2 * inside - 1, 0, 1)
     healthy[box] -= np.clip(excess[box] + floor, 0, removed)
     return healthy

@@ -134,7 +134,7 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
         if not found.any() or np.array_equal(found, lesion):
             break
         lesion = found
-    return level
+    return level if level > 1 + settings.minimum_contrast else None
 
 
 def _inner_level(evidence: Evidence, lesion: Mask) -> float:
@@ -182,7 +182,9 @@ def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
         return lesion
     e, spacing = evidence, evidence.grid.spacing_mm
     tissue = tissue_at_baseline(e)
-    wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & e.near & tissue
+    # a cavity without a rim has no seam
+    rim = dilate_mm(lesion & ~cavity, radius_mm=2 * _one_voxel_mm(e), spacing_mm=spacing)
+    wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & rim & e.near & tissue
     joined = lesion | wall
     reach = max(BRIDGE_MM, _one_voxel_mm(e))
     box = bounding_box(joined, margin=[int(reach / s) + 2 for s in spacing])
