@@ -190,9 +190,9 @@ def expect_healthy(
 
     By which factor the infarct made the baseline brighter follows from its mean excess over a smooth fill of
     healthy tissue, within `BRIGHTENING_SIGMA_MM`. The baseline is divided by it inside the mask, and less
-    and less across the mask's edge, which may be off by ``edge_mm``; at the edge never below the fill, well
-    inside not far below it. What is left of the baseline is its own anatomy: cortex, sulci, and
-    hyperintensity that the infarct lies over. A baseline that does not show the infarct yet stays as it is.
+    and less across the mask's edge, which may be off by ``edge_mm``, but never far below the fill. What is
+    left of the baseline is its own anatomy: cortex, sulci, and hyperintensity that the infarct lies over. A
+    baseline that does not show the infarct yet stays as it is.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def expect_healthy(
     beyond = np.clip(distance_mm[box] - 0.5 * float(grid.spacing_mm.min()), 0, None)
     share = np.maximum(np.clip(1 - beyond / edge_mm, 0, 1), np.clip(2 * prior[box], 0, 1))
     removed = base[box] * added / (fill[box] + added) * share
-    floor = TISSUE_SPREAD * np.clip(2 * inside - 1, 0, 1)
+    floor = TISSUE_SPREAD * np.clip(2 * inside, 0, 1)
     healthy[box] -= np.clip(excess[box] + floor, 0, removed)
     return healthy
 

@@ -27,8 +27,8 @@ from infarct_vol.settings import FollowUpSettings
 METHOD = "flair_prior 1"
 """One method at every visit: tissue brighter, or lost, against what is expected where the infarct was."""
 
-# The edge of a lesion may lie within the noise where its core is sure: two thirds of the seed's z.
-EDGE_SHARE_OF_SEED_Z = 0.67
+# The edge of a lesion may lie within the noise where its core is sure: half of the seed's z.
+EDGE_SHARE_OF_SEED_Z = 0.5
 # Fewer voxels than this inside the lesion say too little about its level.
 LEVEL_VOXELS = 20
 LEVEL_ROUNDS = 4
@@ -38,6 +38,9 @@ THIN_LEVEL = 1.4
 # Gaps up to twice this, and holes of a slice up to this, are hidden lesion where the baseline lesion was.
 BRIDGE_MM = 2.0
 HOLE_MM2 = 60.0
+# A piece of infarct has this share of seeds among its sure voxels, and this many times the smallest contrast.
+PIECE_SEED_SHARE = 0.1
+PIECE_CONTRAST = 1.25
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -79,7 +82,7 @@ def find_infarct(
     rim = np.zeros_like(cavity)
     if level is not None:
         rim = _bright(evidence, settings, level=level, boundary=boundary) & ~cavity
-        rim = keep_touching(rim, bright_seeds(evidence, settings) & evidence.near)
+        rim = keep_touching(rim, infarct_seeds(evidence, settings))
     whole = _bridge(evidence, rim | cavity, cavity)
     whole = keep_touching(whole, (rim | cavity) & evidence.near, connectivity=settings.connectivity)
     minimum = settings.minimum_lesion_ml / evidence.grid.voxel_volume_ml
@@ -117,6 +120,24 @@ def bright_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     return sure_bright(e, settings) & (e.follow > around + np.float32(margin))
 
 
+def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
+    """Seeds at the baseline lesion, of pieces that are gliosis rather than an expectation a little too dark.
+
+    Whatever the boundary, the same pieces count: a fair share of the sure voxels of a piece are seeds, and
+    they are brighter than expected by more than the smallest contrast.
+    """
+    e = evidence
+    seeds = bright_seeds(e, settings) & e.near
+    sure = sure_bright(e, settings) & (e.distance_mm <= settings.region_mm)
+    labels, count = label_components(sure)
+    if not seeds.any():
+        return seeds
+    share = np.bincount(labels[seeds], minlength=count + 1)[1:] / component_sizes(labels, count)
+    excess = ndimage.median(e.excess, labels=labels, index=np.arange(1, count + 1))
+    fair = np.asarray(excess) > PIECE_CONTRAST * settings.minimum_contrast
+    return seeds & select_components(labels, fair & (share >= PIECE_SEED_SHARE))
+
+
 def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:
     """FLAIR level of the gliosis (tissue = 1), from the inside of the bright lesion.
 
@@ -124,7 +145,7 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
     ``None`` where nothing at the baseline lesion is surely brighter than expected.
     """
     e = evidence
-    seeds = bright_seeds(e, settings) & e.near
+    seeds = infarct_seeds(e, settings)
     lesion = keep_touching(sure_bright(e, settings) & (e.distance_mm <= settings.region_mm), seeds)
     if np.count_nonzero(lesion) < 3:
         return None
