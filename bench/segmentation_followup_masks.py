@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.random import Generator
 from scipy import ndimage as ndi
-from segmentation_followup_cases import EDGE_MM, Baseline, generator
+from segmentation_followup_cases import Baseline, generator
+from segmentation_followup_lesions import EDGE_MM
 from segmentation_followup_scans import Background, Mask, Volume, acquired, look_at
 
 import infarct_vol as iv

@@ -24,7 +24,7 @@ from infarct_vol.segmentation.cleanup import (
 )
 from infarct_vol.settings import FollowUpSettings
 
-METHOD = "flair_prior 1"
+METHOD = "flair_prior 2"
 """One method at every visit: tissue brighter, or lost, against what is expected where the infarct was."""
 
 # The edge of a lesion may lie within the noise where its core is sure: half of the seed's z.
@@ -60,6 +60,11 @@ class Infarct:
     def rim(self) -> Mask:
         """Infarct that is not cavity."""
         return self.whole & ~self.cavity
+
+    @property
+    def parts(self) -> dict[str, Mask]:
+        """Rim and cavity by name."""
+        return {"rim": self.rim, "cavity": self.cavity}
 
 
 def find_infarct(

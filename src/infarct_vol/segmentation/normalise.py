@@ -14,11 +14,14 @@ from scipy import ndimage
 
 from infarct_vol.errors import SegmentationError
 from infarct_vol.geometry import Grid
+from infarct_vol.images import Scan
 from infarct_vol.segmentation.canonical import Frame
 
 Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+# Air, where there is any.
+DARK_PERCENTILE = 1
 # Enough voxels for stable robust fits; more only cost time.
 FIT_VOXELS = 20_000
 QUANTILE_VOXELS = 200_000
@@ -28,6 +31,16 @@ BLOCK_MM = 3.0
 SHADING_SIGMA_MM = 25.0
 # Log-ratio beyond which a voxel has changed and is not shaded.
 WIDE_LIMIT = 0.4
+
+
+def without_offset(scan: Scan) -> Scan:
+    """Return a scan whose darkest hundredth reads 0 or less: an offset added to all voxels is gone.
+
+    The level is that of a voxel, not between two, so that it moves with gain and offset exactly. Where air
+    is in view it is the air, which a magnitude image has at about 0 anyhow.
+    """
+    dark = np.percentile(scan.data, DARK_PERCENTILE, method="lower")
+    return scan if dark == 0 else scan.with_data(scan.data - dark)
 
 
 def frame_grid(grid: Grid, frame: Frame) -> Grid:
