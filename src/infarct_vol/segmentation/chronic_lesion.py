@@ -35,7 +35,8 @@ LEVEL_ROUNDS = 4
 # In thick slices a lesion without such an inside is taken as bright as gliosis commonly is (tissue = 1).
 THIN_PERCENTILE = 90
 THIN_LEVEL = 1.4
-# Gaps up to twice this, and holes of a slice up to this, are hidden lesion where the baseline lesion was.
+# Gaps up to twice this in thick slices, and holes of a slice up to this, are hidden lesion where the baseline
+# lesion was.
 BRIDGE_MM = 2.0
 HOLE_MM2 = 60.0
 # A piece of infarct has this share of seeds among its sure voxels, and this many times the smallest contrast.
@@ -169,8 +170,12 @@ def _inner_level(evidence: Evidence, lesion: Mask) -> float:
         return float(np.median(evidence.follow[inside]))
     # too thin to have an inside: its brightest voxels are the least mixed, in thick slices mixed all the same
     level = float(np.percentile(evidence.follow[lesion], THIN_PERCENTILE))
-    spacing = evidence.grid.spacing_mm
-    return max(level, THIN_LEVEL) if spacing.max() > 2 * spacing.min() else level
+    return max(level, THIN_LEVEL) if _has_thick_slices(evidence) else level
+
+
+def _has_thick_slices(evidence: Evidence) -> bool:
+    spacing_mm = evidence.grid.spacing_mm
+    return bool(spacing_mm.max() > 2 * spacing_mm.min())
 
 
 def _one_voxel_mm(evidence: Evidence) -> float:
@@ -212,7 +217,7 @@ def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
     rim = dilate_mm(lesion & ~cavity, radius_mm=2 * _one_voxel_mm(e), spacing_mm=spacing)
     wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & rim & e.near & tissue
     joined = lesion | wall
-    reach = max(BRIDGE_MM, _one_voxel_mm(e))
+    reach = BRIDGE_MM if _has_thick_slices(e) else _one_voxel_mm(e)
     box = bounding_box(joined, margin=[int(reach / s) + 2 for s in spacing])
     part = joined[box]
     hidden = close_mm(part, radius_mm=reach, spacing_mm=spacing)
