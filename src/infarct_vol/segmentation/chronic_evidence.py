@@ -32,8 +32,9 @@ TISSUE_SHARE = (0.75, 1.3)
 MIRROR_SIGMA_MM = 4.0
 # Width (mm) over which the brightness of the acute infarct is averaged.
 BRIGHTENING_SIGMA_MM = 8.0
-# Up to this many times its median excess the brightness is the infarct's own.
-OWN_SHARE = 1.25
+# Up to this many times this percentile of its excess the brightness is the infarct's own. The mask may hold a
+# third of tissue that is none.
+OWN_SHARE, OWN_PERCENTILE = 1.1, 75
 # White matter lies this far below the mean of grey and white (tissue = 1).
 TISSUE_SPREAD = 0.15
 # An infarct less bright than the first (median excess, tissue = 1) is not on the baseline FLAIR, one brighter
@@ -224,7 +225,8 @@ def expect_healthy(
     if visible == 0:
         return base
     # what is far brighter was bright before
-    usual = np.minimum(excess, np.float32(OWN_SHARE * typical))
+    own = OWN_SHARE * np.percentile(excess[tissue], OWN_PERCENTILE)
+    usual = np.minimum(excess, np.float32(own))
     average, _ = blocks.average(usual, tissue, sigma_mm=BRIGHTENING_SIGMA_MM)
     added = np.float32(visible) * np.clip(blocks.expand(average)[box], 0, None)
     inside = ndimage.gaussian_filter(prior[box], 0.5 * edge_mm / grid.spacing_mm)
@@ -233,7 +235,7 @@ def expect_healthy(
     beyond = np.clip(distance_mm[box] - 0.5 * float(grid.spacing_mm.min()), 0, None)
     share = np.maximum(np.clip(1 - beyond / edge_mm, 0, 1), np.clip(2 * prior[box], 0, 1))
     removed = base[box] * added / (fill[box] + added) * share
-    floor = TISSUE_SPREAD * np.clip(2 * inside - 0.25, 0, 1)
+    floor = TISSUE_SPREAD * np.clip(2 * inside - 0.5, 0, 1)
     healthy[box] -= np.clip(excess[box] + floor, 0, removed)
     return healthy
 

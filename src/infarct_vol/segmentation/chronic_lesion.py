@@ -215,8 +215,10 @@ def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
     tissue = tissue_at_baseline(e)
     # a cavity without a rim has no seam
     rim = dilate_mm(lesion & ~cavity, radius_mm=2 * _one_voxel_mm(e), spacing_mm=spacing)
-    wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & rim & e.near & tissue
-    joined = lesion | wall
+    wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & e.near
+    if _has_thick_slices(e):
+        wall |= ndimage.binary_dilation(cavity, np.ones((3, 3, 3))) & e.core
+    joined = lesion | (wall & rim & tissue)
     reach = BRIDGE_MM if _has_thick_slices(e) else _one_voxel_mm(e)
     box = bounding_box(joined, margin=[int(reach / s) + 2 for s in spacing])
     part = joined[box]
