@@ -220,15 +220,10 @@ def expect_healthy(
     fill = blocks.expand(fill_lesion(base, near, brain, blocks=blocks))
     excess = base - fill
     tissue = core & (base > TISSUE_SHARE[0])
-    typical = float(np.median(excess[tissue])) if tissue.any() else 0.0
-    visible = np.clip((typical - VISIBLE[0]) / (VISIBLE[1] - VISIBLE[0]), 0, 1)
-    if visible == 0:
+    added = _brightening(excess, tissue, blocks)
+    if added is None:
         return base
-    # what is far brighter was bright before
-    own = OWN_SHARE * np.percentile(excess[tissue], OWN_PERCENTILE)
-    usual = np.minimum(excess, np.float32(own))
-    average, _ = blocks.average(usual, tissue, sigma_mm=BRIGHTENING_SIGMA_MM)
-    added = np.float32(visible) * np.clip(blocks.expand(average)[box], 0, None)
+    added = added[box]
     inside = ndimage.gaussian_filter(prior[box], 0.5 * edge_mm / grid.spacing_mm)
     healthy = base.copy()
     # half a voxel lies between the core's outermost centres and its edge
@@ -238,6 +233,29 @@ def expect_healthy(
     floor = TISSUE_SPREAD * np.clip(2 * inside - 0.5, 0, 1)
     healthy[box] -= np.clip(excess[box] + floor, 0, removed)
     return healthy
+
+
+def _brightening(excess: Volume, tissue: Mask, blocks: Blocks) -> Volume | None:
+    """By how much the acute infarct is brighter than a smooth fill; ``None`` where it does not show.
+
+    Parameters
+    ----------
+    excess
+        (I, J, K) baseline minus fill.
+    tissue
+        (I, J, K) baseline lesion without fluid.
+    blocks
+        Blocks of the same arrays.
+    """
+    typical = float(np.median(excess[tissue])) if tissue.any() else 0.0
+    visible = np.clip((typical - VISIBLE[0]) / (VISIBLE[1] - VISIBLE[0]), 0, 1)
+    if visible == 0:
+        return None
+    # what is far brighter was bright before
+    own = OWN_SHARE * np.percentile(excess[tissue], OWN_PERCENTILE)
+    usual = np.minimum(excess, np.float32(own))
+    average, _ = blocks.average(usual, tissue, sigma_mm=BRIGHTENING_SIGMA_MM)
+    return np.asarray(np.float32(visible) * np.clip(blocks.expand(average), 0, None), dtype=np.float32)
 
 
 def fill_lesion(base: Volume, near: Mask, brain: Mask, *, blocks: Blocks) -> Volume:

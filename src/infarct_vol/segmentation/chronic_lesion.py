@@ -20,6 +20,7 @@ from infarct_vol.segmentation.cleanup import (
     enclosed_in_slices,
     keep_touching,
     label_components,
+    neighbourhood,
     select_components,
 )
 from infarct_vol.settings import FollowUpSettings
@@ -217,7 +218,7 @@ def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
     rim = dilate_mm(lesion & ~cavity, radius_mm=2 * _one_voxel_mm(e), spacing_mm=spacing)
     wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & e.near
     if _has_thick_slices(e):
-        wall |= ndimage.binary_dilation(cavity, np.ones((3, 3, 3))) & e.core
+        wall |= ndimage.binary_dilation(cavity, neighbourhood(26)) & e.core
     joined = lesion | (wall & rim & tissue)
     reach = BRIDGE_MM if _has_thick_slices(e) else _one_voxel_mm(e)
     box = bounding_box(joined, margin=[int(reach / s) + 2 for s in spacing])
