@@ -28,6 +28,7 @@ from infarct_vol.segmentation import segment_baseline_flair, segment_followup
 
 INEXACT = ("eroded", "dilated", "shifted")
 LARGE_ML = 1.0
+SIZES_ML = (0.0, 1.0, 5.0, 300.0)
 
 
 @dataclass(frozen=True)
@@ -220,28 +221,39 @@ def covered(rows: list[Row]) -> str:
 
 
 def summary(rows: list[Row]) -> None:
-    """Print what the table comes to."""
-    shown = [r for r in rows if not r.case.series.endswith("vanished")]
+    """Print what the table comes to: by grid and mask, by size, and apart from that."""
     for plan in sorted({r.case.plans[1] for r in rows}):
+        here = [r for r in rows if r.case.plans[1] == plan]
+        shown = [r for r in here if not r.case.series.endswith("vanished")]
         for title, kinds in (("exact", ("exact",)), ("inexact and own", (*INEXACT, "own DWI"))):
-            some = [r for r in shown if r.case.plans[1] == plan and r.kind in kinds]
-            if not some:
-                continue
-            errors = np.array([error_percent(r) for r in some])
-            large = [r for r in some if r.true_ml >= LARGE_ML]
-            from_1_ml = np.mean([abs(error_percent(r)) for r in large])
-            print(
-                f"{plan}, {title} masks: n {len(some)}, median Dice {np.median([r.dice for r in some]):.3f}, "
-                f"worst from 1 mL {min(r.dice for r in large):.2f}, |volume error| mean "
-                f"{np.abs(errors).mean():.1f} % (from 1 mL {from_1_ml:.1f} %), median "
-                f"{np.median(np.abs(errors)):.1f} %, bias {errors.mean():+.1f} %, "
-                f"truth within low-high {covered(some)}"
-            )
-        seconds = [r.cpu_s for r in rows if r.case.plans[1] == plan]
+            total(f"{plan}, {title} masks", [r for r in shown if r.kind in kinds])
+        for low, high in zip(SIZES_ML, SIZES_ML[1:], strict=False):
+            total(f"{plan}, {low:g} to {high:g} mL", [r for r in shown if low < r.true_ml <= high])
+        seconds = [r.cpu_s for r in here]
         print(
             f"{plan}: CPU of brain, registration and infarct: median {np.median(seconds):.1f} s, "
             f"longest {max(seconds):.1f} s"
         )
+    apart(rows)
+
+
+def total(title: str, rows: list[Row]) -> None:
+    """Print one summary line."""
+    if not rows:
+        return
+    errors = np.array([error_percent(r) for r in rows])
+    large = [r for r in rows if r.true_ml >= LARGE_ML]
+    worst = min((r.dice for r in large), default=float("nan"))
+    size = np.abs(errors)
+    print(
+        f"{title}: n {len(rows)}, median Dice {np.median([r.dice for r in rows]):.3f}, worst from 1 mL "
+        f"{worst:.2f}, |volume error| mean {size.mean():.1f} %, median {np.median(size):.1f} %, "
+        f"bias {errors.mean():+.1f} %, truth within low-high {covered(rows)}"
+    )
+
+
+def apart(rows: list[Row]) -> None:
+    """Print what became of vanished infarcts, new lesions and the baseline FLAIR."""
     gone = [r.measured_ml for r in rows if r.case.series.endswith("vanished")]
     if gone:
         print(f"vanished: n {len(gone)}, left mean {np.mean(gone):.2f} mL, at most {max(gone):.2f} mL")
