@@ -23,7 +23,7 @@ from infarct_vol.segmentation.chronic_lesion import (
     region_box,
 )
 from infarct_vol.segmentation.cleanup import Mask, bounding_box, dilate_mm
-from infarct_vol.segmentation.normalise import Volume, frame_grid, project
+from infarct_vol.segmentation.normalise import frame_grid, project, without_offset
 from infarct_vol.settings import FollowUpSettings
 
 # Below this share of the baseline lesion in view, a follow-up volume would be a guess.
@@ -129,23 +129,28 @@ def trace_followup(
     """Segment as `segment_followup` does, and keep what led to the mask."""
     settings = settings or FollowUpSettings()
     require_same_grid(baseline_flair, baseline_mask, what="the baseline FLAIR and the baseline mask")
-    brain = brain or brain_mask(flair)
-    require_same_grid(flair, brain, what="the follow-up FLAIR and its brain mask")
+    flair, baseline_flair = without_offset(flair), without_offset(baseline_flair)
+    brain = _checked_brain(flair, brain)
     if t1w is not None:
         require_same_grid(flair, t1w, what="the follow-up FLAIR and the T1w scan")
     if transform is None:
         transform = register(baseline_flair, flair, moving_brain=brain, fixed_lesion=baseline_mask)
     transform.passed("the baseline FLAIR to the follow-up", where=str(flair.identity))
-    if not brain.data.any():
-        msg = "the brain mask is empty; check the scan and the brain extraction"
-        raise SegmentationError(msg, where=str(flair.identity))
     seen = _seen_share(baseline_mask, flair, transform)
     settings = _widened(settings, baseline_mask, transform)
     frame = canonical_frame(flair.grid, brain.data)
     evidence = _evidence(flair, baseline_flair, baseline_mask, brain, transform, frame, settings)
-    seen_t1w = None if t1w is None else frame.take(t1w.data)
-    mask = _delineated(flair, evidence, frame, settings, seen_share=seen, t1w=seen_t1w)
-    return FollowUpTrace(mask, evidence, frame, settings)
+    dark = None if t1w is None else frame.take(_dark_on_t1w(without_offset(t1w), brain))
+    return _delineated(flair, evidence, frame, settings, seen_share=seen, dark_on_t1w=dark)
+
+
+def _checked_brain(flair: Scan, brain: BrainMask | None) -> BrainMask:
+    brain = brain or brain_mask(flair)
+    require_same_grid(flair, brain, what="the follow-up FLAIR and its brain mask")
+    if not brain.data.any():
+        msg = "the brain mask is empty; check the scan and the brain extraction"
+        raise SegmentationError(msg, where=str(flair.identity))
+    return brain
 
 
 def _delineated(
@@ -155,23 +160,23 @@ def _delineated(
     settings: FollowUpSettings,
     *,
     seen_share: float,
-    t1w: Volume | None,
+    dark_on_t1w: Mask | None,
 ) -> LesionMask:
     new = find_new_lesions(evidence, settings)
     box = region_box(evidence, settings)
     evidence = evidence.cropped(box)
     level = lesion_level(evidence, settings)
     infarct = find_infarct(evidence, settings, level=level, boundary=settings.boundary_fraction)
-    if t1w is not None:
-        infarct = _cavity_on_t1w(infarct, evidence, t1w[box])
-    new_ml = int(np.count_nonzero(new)) * flair.grid.voxel_volume_ml
-    numbers = _numbers(evidence, infarct, settings, level=level) | {
-        "baseline_lesion_seen_share": seen_share,
-        "region_mm": settings.region_mm,
+    if dark_on_t1w is not None:
+        dark = infarct.whole & evidence.near & dark_on_t1w[box]
+        infarct = Infarct(infarct.whole, infarct.cavity | dark)
+    numbers = _numbers(evidence, infarct, settings, level=level)
+    numbers |= {"baseline_lesion_seen_share": seen_share, "region_mm": settings.region_mm}
+    parts = {name: _placed(part, new.shape, box) for name, part in infarct.parts.items()} | {
+        "new_lesion": new
     }
-    parts = {"rim": infarct.rim, "cavity": infarct.cavity}
-    native = {name: frame.put_back(_placed(part, new.shape, box)) for name, part in parts.items()}
-    native["new_lesion"] = frame.put_back(new)
+    native = {name: frame.put_back(part) for name, part in parts.items()}
+    new_ml = int(np.count_nonzero(new)) * flair.grid.voxel_volume_ml
     return LesionMask(
         native["rim"] | native["cavity"],
         flair.grid,
@@ -254,11 +259,9 @@ def _in_view(source: Grid, target: Grid, to_source: RigidTransform) -> Mask:
     return inside
 
 
-def _cavity_on_t1w(infarct: Infarct, evidence: Evidence, t1w: Volume) -> Infarct:
-    around = evidence.brain & ~evidence.near
-    tissue = float(np.median(t1w[around])) if around.any() else 0.0
-    dark = infarct.whole & evidence.near & (t1w < T1W_CSF_SHARE * tissue)
-    return Infarct(infarct.whole, infarct.cavity | dark)
+def _dark_on_t1w(t1w: Scan, brain: BrainMask) -> Mask:
+    """Voxels as dark as CSF on a T1w scan."""
+    return np.asarray(t1w.data < T1W_CSF_SHARE * np.median(t1w.data[brain.data]))
 
 
 def _numbers(

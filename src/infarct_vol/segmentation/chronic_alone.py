@@ -22,10 +22,10 @@ from infarct_vol.segmentation.cleanup import (
     keep_touching,
     select_components,
 )
-from infarct_vol.segmentation.normalise import Blocks, Volume, flatten, frame_grid
+from infarct_vol.segmentation.normalise import Blocks, Volume, flatten, frame_grid, without_offset
 from infarct_vol.settings import FollowUpSettings
 
-METHOD_ALONE = "flair_alone 1"
+METHOD_ALONE = "flair_alone 2"
 NO_BASELINE = (
     "segmented from the FLAIR alone, without a baseline: white-matter hyperintensity and older infarcts "
     "cannot be told apart from this infarct; a reader must decide"
@@ -73,6 +73,7 @@ def segment_baseline_flair(
     """
     settings = settings or FollowUpSettings()
     require_same_grid(flair, prior_mask, what="the baseline FLAIR and the acute mask")
+    flair = without_offset(flair)
     frame, brain = _prepare(flair, brain)
     evidence = _baseline_evidence(flair, prior_mask, brain, frame, settings)
     level = lesion_level(evidence, settings)
@@ -116,6 +117,7 @@ def segment_flair_alone(
         If the brain mask is empty.
     """
     settings = settings or FollowUpSettings()
+    flair = without_offset(flair)
     frame, brain = _prepare(flair, brain)
     inside = frame.take(brain.data)
     data = flatten(frame.take(flair.data), inside, spacing_mm=frame.spacing_mm)
@@ -162,7 +164,8 @@ def _baseline_evidence(
     near = inside & (distance <= settings.baseline_growth_mm)
     data: Volume = frame.take(flair.data)
     data = flatten(data, inside & ~near, spacing_mm=grid.spacing_mm)
-    fill = fill_lesion(data, near, inside, grid=grid)
+    blocks = Blocks(data.shape, grid.spacing_mm)
+    fill = blocks.expand(fill_lesion(data, near, inside, blocks=blocks))
     healthy = np.where(near, fill, data)
     noise = _texture(data, inside & ~near, grid.spacing_mm)
     noise_map = np.full(data.shape, noise, dtype=np.float32)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from infarct_vol.geometry import Grid
 from infarct_vol.segmentation.cleanup import bounding_box, distance_to_mm
@@ -29,8 +30,16 @@ CSF_SHARE = 0.6
 TISSUE_SHARE = (0.75, 1.3)
 # Width (mm) over which the mirrored hemisphere is averaged: gyri of both sides do not match voxel by voxel.
 MIRROR_SIGMA_MM = 4.0
-# The brightest grey matter; what is brighter inside the baseline lesion shows the infarct.
-USUAL_PERCENTILE = 95
+# Width (mm) over which the brightness of the acute infarct is averaged.
+BRIGHTENING_SIGMA_MM = 8.0
+# Up to this many times this percentile of its excess the brightness is the infarct's own. The mask may hold a
+# third of tissue that is none.
+OWN_SHARE, OWN_PERCENTILE = 1.1, 75
+# White matter lies this far below the mean of grey and white (tissue = 1).
+TISSUE_SPREAD = 0.15
+# An infarct less bright than the first (median excess, tissue = 1) is not on the baseline FLAIR, one brighter
+# than the second is; between them it counts in part.
+VISIBLE = (0.04, 0.10)
 
 
 @dataclass(frozen=True)
@@ -129,9 +138,12 @@ def gather_evidence(
     base = match_intensity(
         base, follow, away, spacing_mm=grid.spacing_mm, local_sigma_mm=settings.local_sigma_mm
     )
-    noise = noise_level(follow - base, base, away)
     csf = csf_level(follow, base, away)
-    healthy = expect_healthy(base, near, brain, grid=grid)
+    healthy = expect_healthy(
+        base, prior, core, near, brain, distance, grid=grid, edge_mm=settings.mask_tolerance_mm
+    )
+    # edges of what is expected, not those of the acute infarct, which are gone
+    noise = noise_level(follow - base, healthy, away)
     noise_sd = float(np.median(noise[brain]))
     return Evidence(follow, healthy, noise, brain, core, near, distance, noise_sd, csf, grid)
 
@@ -166,38 +178,105 @@ def csf_level(follow: Volume, base: Volume, away: Mask) -> float:
     return float(np.clip(np.median(follow[fluid]), 0.0, 0.5))
 
 
-def expect_healthy(base: Volume, near: Mask, brain: Mask, *, grid: Grid) -> Volume:
-    """Expect the follow-up without infarct: the baseline, with the infarct filled in.
+def expect_healthy(
+    base: Volume,
+    prior: Volume,
+    core: Mask,
+    near: Mask,
+    brain: Mask,
+    distance_mm: Volume,
+    *,
+    grid: Grid,
+    edge_mm: float,
+) -> Volume:
+    """Expect the follow-up without infarct: the baseline, with what the acute infarct added taken off.
 
-    Where the baseline lesion is brighter than any usual tissue, the infarct already shows (it does hours to
-    days after onset) and the fill stands in. Where it is of ordinary brightness, it may be healthy cortex or
-    a faint infarct, and the mean of both is expected. Where it is darker than the fill it is kept: CSF.
+    By which factor the infarct made the baseline brighter follows from its mean excess over a smooth fill of
+    healthy tissue, within `BRIGHTENING_SIGMA_MM`. The baseline is divided by it inside the mask, and less
+    and less across the mask's edge, which may be off by ``edge_mm``, but never far below the fill. What is
+    left of the baseline is its own anatomy: cortex, sulci, and hyperintensity that the infarct lies over. A
+    baseline that does not show the infarct yet stays as it is.
+
+    Parameters
+    ----------
+    base
+        (I, J, K) baseline on the follow-up's intensity scale (tissue = 1).
+    prior
+        (I, J, K) fraction of each voxel inside the baseline lesion.
+    core, near, brain
+        (I, J, K) baseline lesion, the same with the margin of its mask, brain.
+    distance_mm
+        (I, J, K) distance to ``core``.
+    grid
+        Grid of all arrays.
+    edge_mm
+        How far the edge of the mask may be off.
     """
-    fill = fill_lesion(base, near, brain, grid=grid)
-    around = brain & ~near
-    usual = np.float32(np.percentile(base[around], USUAL_PERCENTILE) if around.any() else 1.0)
-    doubtful = np.where(base > usual, fill, 0.5 * (base + fill))
-    return np.where(near & (base > fill), doubtful, base)
+    if not core.any():
+        return base
+    reach = [int(2 * edge_mm / s) + 2 for s in grid.spacing_mm]
+    box = bounding_box(near, margin=reach)
+    blocks = Blocks(base.shape, grid.spacing_mm)
+    fill = blocks.expand(fill_lesion(base, near, brain, blocks=blocks))
+    excess = base - fill
+    tissue = core & (base > TISSUE_SHARE[0])
+    added = _brightening(excess, tissue, blocks)
+    if added is None:
+        return base
+    added = added[box]
+    inside = ndimage.gaussian_filter(prior[box], 0.5 * edge_mm / grid.spacing_mm)
+    healthy = base.copy()
+    # half a voxel lies between the core's outermost centres and its edge
+    beyond = np.clip(distance_mm[box] - 0.5 * float(grid.spacing_mm.min()), 0, None)
+    share = np.maximum(np.clip(1 - beyond / edge_mm, 0, 1), np.clip(2 * prior[box], 0, 1))
+    removed = base[box] * added / (fill[box] + added) * share
+    floor = TISSUE_SPREAD * np.clip(2 * inside - 0.5, 0, 1)
+    healthy[box] -= np.clip(excess[box] + floor, 0, removed)
+    return healthy
 
 
-def fill_lesion(base: Volume, near: Mask, brain: Mask, *, grid: Grid) -> Volume:
-    """Healthy tissue to expect inside the lesion, smooth over a few mm.
+def _brightening(excess: Volume, tissue: Mask, blocks: Blocks) -> Volume | None:
+    """By how much the acute infarct is brighter than a smooth fill; ``None`` where it does not show.
+
+    Parameters
+    ----------
+    excess
+        (I, J, K) baseline minus fill.
+    tissue
+        (I, J, K) baseline lesion without fluid.
+    blocks
+        Blocks of the same arrays.
+    """
+    typical = float(np.median(excess[tissue])) if tissue.any() else 0.0
+    visible = np.clip((typical - VISIBLE[0]) / (VISIBLE[1] - VISIBLE[0]), 0, 1)
+    if visible == 0:
+        return None
+    # what is far brighter was bright before
+    own = OWN_SHARE * np.percentile(excess[tissue], OWN_PERCENTILE)
+    usual = np.minimum(excess, np.float32(own))
+    average, _ = blocks.average(usual, tissue, sigma_mm=BRIGHTENING_SIGMA_MM)
+    return np.asarray(np.float32(visible) * np.clip(blocks.expand(average), 0, None), dtype=np.float32)
+
+
+def fill_lesion(base: Volume, near: Mask, brain: Mask, *, blocks: Blocks) -> Volume:
+    """Healthy tissue to expect inside the lesion, smooth over a few mm, as blocks.
 
     The mirrored hemisphere says whether the place is mostly bright cortex or darker white matter; the
     tissue around the lesion corrects its level. Where the mirror shows lesion or CSF, the surroundings
     serve alone.
     """
-    spacing = grid.spacing_mm
-    normal = brain & ~near & (base > TISSUE_SHARE[0]) & (base < TISSUE_SHARE[1])
-    typical = np.float32(np.median(base[normal])) if normal.any() else np.float32(1)
-    # CSF at -3 and tissue about 0: the scale on which the search for the plane weighs differences
-    plane = find_midplane(4 * (base - typical), brain, spacing)
-    twin = reflect(base, plane, spacing, outside=0.0)
+    outside = brain & ~near
+    normal = outside & (base > TISSUE_SHARE[0]) & (base < TISSUE_SHARE[1])
     # hyperintensity is often alike on both sides, and stays in
-    solid = brain & ~near & (base > TISSUE_SHARE[0])
-    twin_solid = reflect(solid.astype(np.float32), plane, spacing, outside=0.0) > 0.99
-    blocks = Blocks(base.shape, spacing)
-    average, support = blocks.average(twin, twin_solid, sigma_mm=MIRROR_SIGMA_MM)
+    solid = outside & (base > TISSUE_SHARE[0])
+    typical = np.float32(np.median(base[normal])) if normal.any() else np.float32(1)
+    spacing = blocks.spacing_mm
+    # CSF at -3 and tissue about 0: the scale on which the search for the plane weighs differences
+    coarse = 4 * (blocks.mean(base) - typical)
+    plane = find_midplane(coarse, blocks.mean(brain) > 0.5, spacing)
+    twin = reflect(blocks.mean(np.where(solid, base, 0)), plane, spacing, outside=0.0)
+    twin_weight = reflect(blocks.mean(solid), plane, spacing, outside=0.0)
+    average, support = blocks.smooth(twin, twin_weight, sigma_mm=MIRROR_SIGMA_MM)
     fill = typical + np.clip(support / np.float32(0.3), 0, 1) * (average - typical)
     weight = blocks.mean(normal)
     rest = blocks.mean(np.where(normal, base, 0)) - fill * weight
@@ -205,4 +284,4 @@ def fill_lesion(base: Volume, near: Mask, brain: Mask, *, grid: Grid) -> Volume:
     for sigma in reversed(FILL_SIGMAS_MM):
         average, support = blocks.smooth(rest, weight, sigma_mm=sigma)
         correction += np.clip(support / np.float32(0.1), 0, 1) * (average - correction)
-    return blocks.expand(fill + correction)
+    return np.asarray(fill + correction, dtype=np.float32)

@@ -17,21 +17,32 @@ from infarct_vol.segmentation.cleanup import (
     component_sizes,
     dilate_mm,
     drop_small,
-    erode_mm,
+    enclosed_in_slices,
     keep_touching,
     label_components,
+    neighbourhood,
     select_components,
 )
 from infarct_vol.settings import FollowUpSettings
 
-METHOD = "flair_prior 1"
+METHOD = "flair_prior 2"
 """One method at every visit: tissue brighter, or lost, against what is expected where the infarct was."""
 
-# The edge of a lesion may lie within the noise where its core is sure: two thirds of the seed's z.
-EDGE_SHARE_OF_SEED_Z = 0.67
+# The edge of a lesion may lie within the noise where its core is sure: half of the seed's z.
+EDGE_SHARE_OF_SEED_Z = 0.5
 # Fewer voxels than this inside the lesion say too little about its level.
 LEVEL_VOXELS = 20
 LEVEL_ROUNDS = 4
+# In thick slices a lesion without such an inside is taken as bright as gliosis commonly is (tissue = 1).
+THIN_PERCENTILE = 90
+THIN_LEVEL = 1.4
+# Gaps up to twice this in thick slices, and holes of a slice up to this, are hidden lesion where the baseline
+# lesion was.
+BRIDGE_MM = 2.0
+HOLE_MM2 = 60.0
+# A piece of infarct has this share of seeds among its sure voxels, and this many times the smallest contrast.
+PIECE_SEED_SHARE = 0.1
+PIECE_CONTRAST = 1.25
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -51,6 +62,11 @@ class Infarct:
     def rim(self) -> Mask:
         """Infarct that is not cavity."""
         return self.whole & ~self.cavity
+
+    @property
+    def parts(self) -> dict[str, Mask]:
+        """Rim and cavity by name."""
+        return {"rim": self.rim, "cavity": self.cavity}
 
 
 def find_infarct(
@@ -73,7 +89,7 @@ def find_infarct(
     rim = np.zeros_like(cavity)
     if level is not None:
         rim = _bright(evidence, settings, level=level, boundary=boundary) & ~cavity
-        rim = keep_touching(rim, bright_seeds(evidence, settings) & evidence.near)
+        rim = keep_touching(rim, infarct_seeds(evidence, settings))
     whole = _bridge(evidence, rim | cavity, cavity)
     whole = keep_touching(whole, (rim | cavity) & evidence.near, connectivity=settings.connectivity)
     minimum = settings.minimum_lesion_ml / evidence.grid.voxel_volume_ml
@@ -111,6 +127,24 @@ def bright_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     return sure_bright(e, settings) & (e.follow > around + np.float32(margin))
 
 
+def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
+    """Seeds at the baseline lesion, of pieces that are gliosis rather than an expectation a little too dark.
+
+    Whatever the boundary, the same pieces count: a fair share of the sure voxels of a piece are seeds, and
+    they are brighter than expected by more than the smallest contrast.
+    """
+    e = evidence
+    seeds = bright_seeds(e, settings) & e.near
+    sure = sure_bright(e, settings) & (e.distance_mm <= settings.region_mm)
+    labels, count = label_components(sure)
+    if not seeds.any():
+        return seeds
+    share = np.bincount(labels[seeds], minlength=count + 1)[1:] / component_sizes(labels, count)
+    excess = ndimage.median(e.excess, labels=labels, index=np.arange(1, count + 1))
+    fair = np.asarray(excess) > PIECE_CONTRAST * settings.minimum_contrast
+    return seeds & select_components(labels, fair & (share >= PIECE_SEED_SHARE))
+
+
 def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:
     """FLAIR level of the gliosis (tissue = 1), from the inside of the bright lesion.
 
@@ -118,7 +152,7 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
     ``None`` where nothing at the baseline lesion is surely brighter than expected.
     """
     e = evidence
-    seeds = bright_seeds(e, settings) & e.near
+    seeds = infarct_seeds(e, settings)
     lesion = keep_touching(sure_bright(e, settings) & (e.distance_mm <= settings.region_mm), seeds)
     if np.count_nonzero(lesion) < 3:
         return None
@@ -128,15 +162,21 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
         if not found.any() or np.array_equal(found, lesion):
             break
         lesion = found
-    return level
+    return level if level > 1 + settings.minimum_contrast else None
 
 
 def _inner_level(evidence: Evidence, lesion: Mask) -> float:
-    inside = erode_mm(lesion, radius_mm=_one_voxel_mm(evidence), spacing_mm=evidence.grid.spacing_mm)
+    inside = ndimage.binary_erosion(lesion)
     if np.count_nonzero(inside) >= LEVEL_VOXELS:
         return float(np.median(evidence.follow[inside]))
-    # a rim too thin to have an inside: its brighter voxels are the least mixed
-    return float(np.percentile(evidence.follow[lesion], 75))
+    # too thin to have an inside: its brightest voxels are the least mixed, in thick slices mixed all the same
+    level = float(np.percentile(evidence.follow[lesion], THIN_PERCENTILE))
+    return max(level, THIN_LEVEL) if _has_thick_slices(evidence) else level
+
+
+def _has_thick_slices(evidence: Evidence) -> bool:
+    spacing_mm = evidence.grid.spacing_mm
+    return bool(spacing_mm.max() > 2 * spacing_mm.min())
 
 
 def _one_voxel_mm(evidence: Evidence) -> float:
@@ -145,34 +185,48 @@ def _one_voxel_mm(evidence: Evidence) -> float:
 
 
 def _bright(evidence: Evidence, settings: FollowUpSettings, *, level: float, boundary: float) -> Mask:
+    """Voxels at least ``boundary`` of which is gliosis.
+
+    Gliosis takes the place of tissue; fluid in the same voxel stays, so that the contrast to the tissue
+    counts, not that to the mixture. Where half of a voxel is fluid, no half of it is gliosis.
+    """
     e, excess = evidence, evidence.excess
-    contrast = level - e.healthy
+    contrast = level - np.maximum(e.healthy, 1)
+    bright = e.near | (e.follow > 1 + 0.3 * settings.minimum_contrast)
     return (
         e.brain
         & (e.distance_mm <= settings.region_mm)
+        & bright
+        & tissue_at_baseline(e)
         & (contrast > 0)
         & (excess > boundary * contrast)
         & (excess > EDGE_SHARE_OF_SEED_Z * settings.seed_z * e.noise)
-        & (e.follow > 1 + 0.3 * settings.minimum_contrast)
     )
 
 
 def _bridge(evidence: Evidence, lesion: Mask, cavity: Mask) -> Mask:
-    """Close the seam between rim and cavity, inside the baseline lesion only.
+    """Add what bright rim and dark cavity hide by sharing voxels, inside the baseline lesion only.
 
-    Where bright rim and dark cavity share a voxel they can add up to the look of healthy tissue.
+    Together they can add up to the look of healthy tissue: in the seam around a cavity, and in thick slices
+    wherever a rim lies over a cavity. So the seam, narrow gaps and small holes within a slice count.
     """
-    if not cavity.any():
+    if not lesion.any():
         return lesion
-    reach = _one_voxel_mm(evidence)
-    spacing = evidence.grid.spacing_mm
-    inside = evidence.near & tissue_at_baseline(evidence)
-    wall = dilate_mm(cavity, radius_mm=reach, spacing_mm=spacing) & inside
-    joined = lesion | wall
-    box = bounding_box(joined, margin=(2, 2, 2))
-    closed = joined.copy()
-    closed[box] |= close_mm(joined[box], radius_mm=reach, spacing_mm=spacing) & inside[box]
-    return closed
+    e, spacing = evidence, evidence.grid.spacing_mm
+    tissue = tissue_at_baseline(e)
+    # a cavity without a rim has no seam
+    rim = dilate_mm(lesion & ~cavity, radius_mm=2 * _one_voxel_mm(e), spacing_mm=spacing)
+    wall = dilate_mm(cavity, radius_mm=_one_voxel_mm(e), spacing_mm=spacing) & e.near
+    if _has_thick_slices(e):
+        wall |= ndimage.binary_dilation(cavity, neighbourhood(26)) & e.core
+    joined = lesion | (wall & rim & tissue)
+    reach = BRIDGE_MM if _has_thick_slices(e) else _one_voxel_mm(e)
+    box = bounding_box(joined, margin=[int(reach / s) + 2 for s in spacing])
+    part = joined[box]
+    hidden = close_mm(part, radius_mm=reach, spacing_mm=spacing)
+    hidden |= enclosed_in_slices(part, spacing, largest_mm2=HOLE_MM2)
+    joined[box] |= hidden & (e.core & tissue)[box]
+    return joined
 
 
 def find_new_lesions(evidence: Evidence, settings: FollowUpSettings) -> Mask:

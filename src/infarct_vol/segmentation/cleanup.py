@@ -71,6 +71,25 @@ def fill_holes(mask: Mask, *, forbidden: Mask | None = None) -> Mask:
     return filled if forbidden is None else mask | (filled & ~forbidden)
 
 
+def enclosed_in_slices(
+    mask: Mask, spacing_mm: Sequence[float] | NDArray[np.float64], *, largest_mm2: float
+) -> Mask:
+    """Return the holes of each slice that are no larger than ``largest_mm2``.
+
+    Slices lie across the axis of the largest spacing; among equal ones, across the last.
+    """
+    axis = max(range(3), key=lambda a: (round(float(spacing_mm[a]), 2), a))
+    pixel_mm2 = float(np.prod([s for a, s in enumerate(spacing_mm) if a != axis]))
+    holes = np.zeros_like(mask)
+    for position in range(mask.shape[axis]):
+        plane = tuple(position if a == axis else slice(None) for a in range(3))
+        labels, count = ndimage.label(ndimage.binary_fill_holes(mask[plane]) & ~mask[plane])
+        if count:
+            small = np.bincount(labels.ravel())[1:] * pixel_mm2 <= largest_mm2
+            holes[plane] = select_components(labels.astype(np.int32), small)
+    return holes
+
+
 def ball(radius_mm: float, spacing_mm: Sequence[float] | NDArray[np.float64]) -> Mask:
     """Return a ball of ``radius_mm`` as a structuring element on voxels of ``spacing_mm``."""
     reach = [int(radius_mm / s + 1e-6) for s in spacing_mm]

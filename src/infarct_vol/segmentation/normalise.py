@@ -14,19 +14,33 @@ from scipy import ndimage
 
 from infarct_vol.errors import SegmentationError
 from infarct_vol.geometry import Grid
+from infarct_vol.images import Scan
 from infarct_vol.segmentation.canonical import Frame
 
 Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+# Air, where there is any.
+DARK_PERCENTILE = 1
 # Enough voxels for stable robust fits; more only cost time.
 FIT_VOXELS = 20_000
+QUANTILE_VOXELS = 200_000
 # Block side for fields that vary over centimetres: finer blocks change nothing but the cost.
 BLOCK_MM = 3.0
 # Coil shading varies over more than this; anatomy averages out over it.
 SHADING_SIGMA_MM = 25.0
 # Log-ratio beyond which a voxel has changed and is not shaded.
 WIDE_LIMIT = 0.4
+
+
+def without_offset(scan: Scan) -> Scan:
+    """Return a scan whose darkest hundredth reads 0 or less: an offset added to all voxels is gone.
+
+    The level is that of a voxel, not between two, so that it moves with gain and offset exactly. Where air
+    is in view it is the air, which a magnitude image has at about 0 anyhow.
+    """
+    dark = np.percentile(scan.data, DARK_PERCENTILE, method="lower")
+    return scan if dark == 0 else scan.with_data(scan.data - dark)
 
 
 def frame_grid(grid: Grid, frame: Frame) -> Grid:
@@ -98,7 +112,7 @@ class Blocks:
     def __init__(self, shape: tuple[int, ...], spacing_mm: NDArray[np.float64]) -> None:
         self._shape = shape
         self._factor = [max(1, int(round(BLOCK_MM / float(s)))) for s in spacing_mm]
-        self._side_mm = [float(s) * f for s, f in zip(spacing_mm, self._factor, strict=True)]
+        self.spacing_mm = np.array([float(s) * f for s, f in zip(spacing_mm, self._factor, strict=True)])
 
     def mean(self, data: NDArray[Any]) -> Volume:
         """Mean of each block; beyond the array's end counts as 0."""
@@ -112,7 +126,7 @@ class Blocks:
 
         Returns the average (0 without support) and the averaged weight behind it, as blocks.
         """
-        sigma = [sigma_mm / side for side in self._side_mm]
+        sigma = [sigma_mm / side for side in self.spacing_mm]
         top = ndimage.gaussian_filter(total, sigma, mode="constant")
         support = ndimage.gaussian_filter(weight, sigma, mode="constant")
         # below this the Gaussian's tail is rounding noise
@@ -123,18 +137,24 @@ class Blocks:
         return self.smooth(self.mean(np.where(weights, values, 0)), self.mean(weights), sigma_mm=sigma_mm)
 
     def expand(self, blocks: Volume) -> Volume:
-        """Interpolate block values back to voxels."""
-        factor = np.array(self._factor)
-        voxels = ndimage.affine_transform(
-            blocks,
-            1.0 / factor,
-            (1 - factor) / (2.0 * factor),
-            output_shape=self._shape,
-            output=np.float32,
-            order=1,
-            mode="nearest",
-        )
-        return np.asarray(voxels, dtype=np.float32)
+        """Interpolate block values back to voxels, linearly."""
+        values = blocks
+        # the first axis last: most of the work is on the whole volume then, whose rows are contiguous
+        for axis in (2, 1, 0):
+            factor, length = self._factor[axis], self._shape[axis]
+            position = np.clip((np.arange(length) + 0.5) / factor - 0.5, 0, values.shape[axis] - 1)
+            low = np.minimum(position.astype(np.intp), max(values.shape[axis] - 2, 0))
+            along = [1, 1, 1]
+            along[axis] = length
+            share = (position - low).astype(np.float32).reshape(along)
+            start = np.take(values, low, axis=axis)
+            step = np.take(np.diff(values, axis=axis, append=values[_last(axis)]), low, axis=axis)
+            values = start + share * step
+        return np.asarray(values, dtype=np.float32)
+
+
+def _last(axis: int) -> tuple[slice, ...]:
+    return tuple(slice(-1, None) if a == axis else slice(None) for a in range(3))
 
 
 def flatten(data: Volume, normal: Mask, *, spacing_mm: NDArray[np.float64]) -> Volume:
@@ -254,9 +274,10 @@ def _match_quantiles(base: Volume, follow: Volume, usable: Mask) -> Volume:
     if np.count_nonzero(usable) < 1000:
         return base
     levels = np.linspace(1, 99, 50)
+    some = slice(None, None, max(1, np.count_nonzero(usable) // QUANTILE_VOXELS))
     # equal knots would make the interpolation ambiguous (a background of zeros)
-    knots, first = np.unique(np.percentile(base[usable], levels), return_index=True)
-    goal = np.percentile(follow[usable], levels)[first]
+    knots, first = np.unique(np.percentile(base[usable][some], levels), return_index=True)
+    goal = np.percentile(follow[usable][some], levels)[first]
     shift = np.interp(base, knots, goal - knots).astype(np.float32)
     return np.asarray(base + shift, dtype=np.float32)
 
