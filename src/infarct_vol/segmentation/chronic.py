@@ -141,7 +141,8 @@ def trace_followup(
     frame = canonical_frame(flair.grid, brain.data)
     evidence = _evidence(flair, baseline_flair, baseline_mask, brain, transform, frame, settings)
     dark = None if t1w is None else frame.take(_dark_on_t1w(without_offset(t1w), brain))
-    return _delineated(flair, evidence, frame, settings, seen_share=seen, dark_on_t1w=dark)
+    mask = _delineated(flair, evidence, frame, settings, seen_share=seen, dark_on_t1w=dark)
+    return FollowUpTrace(mask, evidence, frame, settings)
 
 
 def _checked_brain(flair: Scan, brain: BrainMask | None) -> BrainMask:

@@ -16,12 +16,11 @@ from infarct_vol.errors import SegmentationError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import Scan
 from infarct_vol.segmentation.canonical import Frame
+from infarct_vol.segmentation.reference import zero_level
 
 Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-# Air, where there is any.
-DARK_PERCENTILE = 1
 # Enough voxels for stable robust fits; more only cost time.
 FIT_VOXELS = 20_000
 QUANTILE_VOXELS = 200_000
@@ -34,12 +33,8 @@ WIDE_LIMIT = 0.4
 
 
 def without_offset(scan: Scan) -> Scan:
-    """Return a scan whose darkest hundredth reads 0 or less: an offset added to all voxels is gone.
-
-    The level is that of a voxel, not between two, so that it moves with gain and offset exactly. Where air
-    is in view it is the air, which a magnitude image has at about 0 anyhow.
-    """
-    dark = np.percentile(scan.data, DARK_PERCENTILE, method="lower")
+    """Return a scan whose level of no signal is 0; see `zero_level`."""
+    dark = zero_level(scan.data)
     return scan if dark == 0 else scan.with_data(scan.data - dark)
 
 

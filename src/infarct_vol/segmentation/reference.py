@@ -18,6 +18,7 @@ from infarct_vol.segmentation.symmetry import MirrorPlane, centred_axes_mm
 Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+ZERO_PERCENT = 1.0
 TREND_SAMPLES = 20_000
 TREND_ROUNDS = 8
 # share of the kernel that must be reference tissue before a scale is trusted by half
@@ -30,6 +31,16 @@ def robust_centre_and_spread(values: NDArray[np.float32]) -> tuple[float, float]
     """Median, and the median absolute deviation scaled to the SD of a normal distribution."""
     centre = float(np.median(values))
     return centre, 1.4826 * float(np.median(np.abs(values - centre))) + 1e-6
+
+
+def zero_level(data: Volume) -> np.float32:
+    """Intensity that stands for no signal: the darkest hundredth, air or stripped background.
+
+    Contrast is counted from here, so that an offset of scanner or converter changes nothing. The level is
+    that of a voxel, not between two: it moves with gain and offset exactly.
+    """
+    finite = data if np.isfinite(data).all() else data[np.isfinite(data)]
+    return np.float32(np.percentile(finite, ZERO_PERCENT, method="lower")) if finite.size else np.float32(0)
 
 
 def histogram_mode(values: NDArray[np.float32], *, low: float, high: float, width: float) -> float:

@@ -15,6 +15,7 @@ from infarct_vol.segmentation.reference import (
     robust_centre_and_spread,
     smooth_in_tissue,
     smooth_trend,
+    zero_level,
 )
 from infarct_vol.segmentation.symmetry import MirrorPlane, find_midplane, sagittal_plane_through_centroid
 from infarct_vol.settings import AcuteSettings
@@ -35,7 +36,6 @@ CSF_LOG_DWI = 0.1
 # without an ADC map, CSF is what is darker on DWI than this (log units under the trend)
 DARK_LOG_DWI = -0.5
 MINIMUM_TISSUE_VOXELS = 500
-ZERO_PERCENT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +93,6 @@ def usual_adc(adc_um2_per_s: NDArray[np.float32], *, where: str) -> float:
         )
         raise SegmentationError(msg, where=where)
     return histogram_mode(inside, low=low, high=high, width=10.0)
-
-
-def zero_level(data: NDArray[np.float32]) -> np.float32:
-    """Intensity that stands for no signal: the lowest percent of the image, air or stripped background.
-
-    Contrast is counted from here, so that an offset of the scanner or converter changes nothing.
-    """
-    finite = data[np.isfinite(data)]
-    return np.float32(np.percentile(finite, ZERO_PERCENT)) if finite.size else np.float32(0)
 
 
 def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: AcuteSettings) -> PreparedCase:

@@ -1,0 +1,13 @@
+"""Settings of the measuring methods; each class is one section of the protocol file.
+
+Every field's description becomes the comment above it in the commented protocol, so it states the unit,
+the meaning and where the number comes from.
+"""
+
+from infarct_vol.settings.acute import AcuteSettings
+from infarct_vol.settings.brain import BrainSettings
+from infarct_vol.settings.followup import FollowUpSettings
+from infarct_vol.settings.registration import RegistrationSettings
+from infarct_vol.settings.section import Section
+
+__all__ = ["AcuteSettings", "BrainSettings", "FollowUpSettings", "RegistrationSettings", "Section"]
