@@ -36,6 +36,7 @@ FLUID_ADC_UM2_PER_S = 1500.0
 # an inserted lesion stays this far from the scan's own lesions
 OWN_LESION_MARGIN_MM = 8.0
 BVALUE = 1000.0
+FEWEST_VOXELS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +154,13 @@ def insert(recipe: Recipe, data: Path, *, seed: int) -> Inserted | None:
     share = np.where(allowed, share, 0)
     truth = share >= 0.5
     whole = int(truth.sum())
-    if whole < 0.3 * inside.sum() or whole < 3 or (truth & background.own).sum() > 0.3 * whole:
+    if whole < 0.3 * inside.sum() or whole < FEWEST_VOXELS or (truth & background.own).sum() > 0.3 * whole:
         return None
     rng = np.random.default_rng([seed, recipe.shape, BACKGROUNDS.index(recipe.background)])
     dwi, adc = _mixed(background, share.astype(np.float32), recipe, rng)
-    return _merged(background, dwi, adc, share, recipe)
+    case = _merged(background, dwi, adc, share, recipe)
+    # thick slices may leave less than half a lesion in every voxel
+    return case if case.truth.sum() >= FEWEST_VOXELS else None
 
 
 def untouched(recipe: Recipe, data: Path) -> Inserted:
