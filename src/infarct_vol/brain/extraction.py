@@ -55,6 +55,7 @@ _SHADING_SIGMA_MM = 25.0
 _SHADING_CEILING = 1.5
 _STRIPPED_GAP_MM = 8.0
 _STRIPPED_BACKGROUND_SHARE = 0.1
+_LEAST_DIFFERENCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -346,7 +347,9 @@ def _foreground(ordered: Volume) -> Mask | None:
     ]
     values, counts = np.unique(corners, return_counts=True)
     background = values[counts.argmax()]
-    different = ordered != background
+    # what an offset of the intensities would round away is background, too
+    least = _LEAST_DIFFERENCE * (float(ordered.max()) - float(ordered.min()))
+    different = np.abs(ordered - background) > least
     if 1 - np.count_nonzero(different) / different.size < _STRIPPED_BACKGROUND_SHARE:
         return None
     return np.asarray(ndimage.binary_fill_holes(different))

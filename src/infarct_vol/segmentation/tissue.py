@@ -36,6 +36,8 @@ CSF_LOG_DWI = 0.1
 # without an ADC map, CSF is what is darker on DWI than this (log units under the trend)
 DARK_LOG_DWI = -0.5
 MINIMUM_TISSUE_VOXELS = 500
+# share of the brain's median DWI at or below which a voxel shows no signal
+LEAST_SIGNAL = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,10 @@ def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: Acu
     frame = canonical_frame(dwi.grid, brain.data)
     inside = frame.take(brain.data)
     signal = frame.take(dwi.data) - zero_level(dwi.data)
-    valid = inside & np.isfinite(signal) & (signal > 0)
+    # relative to the brain's own level: the same result for any gain of the scanner
+    seen = inside & np.isfinite(signal)
+    level = float(np.median(signal[seen])) if seen.any() else 0.0
+    valid = seen & (signal > LEAST_SIGNAL * max(level, 0.0))
     usual = float("nan")
     change: Volume | None = None
     if adc is not None:
@@ -124,9 +129,7 @@ def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: Acu
             "check that the image is a DWI and that the brain mask belongs to it"
         )
         raise SegmentationError(msg, where=where)
-    # relative to the brain's own level: the same result for any gain of the scanner
-    level = np.float32(np.median(signal[valid]))
-    log_dwi = np.where(valid, np.log(np.where(valid, signal, 1.0) / level), 0).astype(np.float32)
+    log_dwi = np.where(valid, np.log(np.where(valid, signal, level) / np.float32(level)), 0).astype(np.float32)
     return _compare_ready(frame, log_dwi, change, inside, valid, usual, settings=settings)
 
 
