@@ -226,7 +226,7 @@ def _fraction(case: PreparedCase, found: Evidence, core: Mask, *, settings: Acut
         brightness_sd=found.brightness_sd,
         adc_change_sd=found.adc_change_sd,
         core=core,
-        core_weight=found.total - settings.grow_evidence,
+        core_weight=found.unvetoed - settings.grow_evidence,
         level_mm=settings.level_mm,
         reach_mm=settings.growth_mm,
         spacing_mm=case.frame.spacing_mm,

@@ -62,6 +62,11 @@ class Evidence:
     regional: Volume
     reference: Mask
 
+    @property
+    def unvetoed(self) -> Volume:
+        """Evidence that a bright mirror image cannot take away: for regions that are sure by themselves."""
+        return np.maximum(self.total, self.own)
+
 
 def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSettings) -> Evidence:
     """Compare every voxel with its surroundings and its mirror, in passes from coarse to fine.
@@ -91,7 +96,7 @@ def lesion_core(found: Evidence, *, settings: AcuteSettings, seed: float) -> Mas
     """
     strong = found.total > settings.seed_evidence
     sure = keep_touching(found.total > settings.grow_evidence, strong, connectivity=26)
-    region = (found.regional > settings.regional_evidence) & (found.total > settings.grow_evidence)
+    region = (found.regional > settings.regional_evidence) & (found.unvetoed > settings.grow_evidence)
     return np.asarray((sure & (found.total > seed)) | region, dtype=np.bool_)
 
 
