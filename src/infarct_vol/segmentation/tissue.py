@@ -129,7 +129,7 @@ def prepare_case(dwi: Scan, adc: Scan | None, *, brain: BrainMask, settings: Acu
             "check that the image is a DWI and that the brain mask belongs to it"
         )
         raise SegmentationError(msg, where=where)
-    log_dwi = np.where(valid, np.log(np.where(valid, signal, level) / np.float32(level)), 0).astype(np.float32)
+    log_dwi = np.log(np.where(valid, signal, np.float32(level)) / np.float32(level)).astype(np.float32)
     return _compare_ready(frame, log_dwi, change, inside, valid, usual, settings=settings)
 
 
