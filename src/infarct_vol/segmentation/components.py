@@ -120,6 +120,7 @@ def judge_components(
             float(total[i] - own[i]),
             float(bright[i]),
             float(regional[i]),
+            float(np.exp(change[i])),
             case.adc_change is not None,
         )
         reason, standout = _early_reason(known, settings), float("nan")
@@ -136,7 +137,7 @@ def judge_components(
                 brightness=known.brightness,
                 regional=known.regional,
                 standout=standout,
-                adc_ratio=float(np.exp(change[i])),
+                adc_ratio=known.adc_ratio,
                 reason=reason,
                 unsure=known.possible(settings) if reason else not known.clear(settings),
             )
@@ -152,6 +153,7 @@ class _Known:
     support: float
     brightness: float
     regional: float
+    adc_ratio: float
     has_adc: bool
 
     def needed(self, settings: AcuteSettings) -> float:
@@ -163,6 +165,15 @@ class _Known:
     def region(self, settings: AcuteSettings) -> bool:
         """Tell whether it is sure as a region."""
         return self.has_adc and self.regional > settings.regional_evidence
+
+    def shines_through(self, settings: AcuteSettings) -> bool:
+        """Tell whether it is too large for its ADC to be mixed with tissue, yet hardly lowered."""
+        return (
+            self.has_adc
+            and self.volume_ml >= settings.standout_below_ml
+            and self.adc_ratio > settings.shine_through_adc_ratio
+            and self.brightness < settings.shine_through_brightness
+        )
 
     def clear(self, settings: AcuteSettings) -> bool:
         """Tell whether it is an infarct by a wide margin."""
@@ -194,6 +205,8 @@ def _early_reason(known: _Known, settings: AcuteSettings) -> str:
     faint = settings.faint_brightness if known.has_adc else settings.without_adc_brightness
     if known.brightness < faint:
         return f"not bright: {known.brightness:.2f} over its surroundings"
+    if known.shines_through(settings):
+        return f"not dark on ADC ({100 * known.adc_ratio:.0f} % of usual) and not very bright: T2 or artefact"
     if known.region(settings):
         return ""
     sure = known.peak >= known.needed(settings) and known.own > 0

@@ -125,6 +125,18 @@ class AcuteSettings(Section):
         description="mL; larger components need not stand out from a ring of tissue round them, and are not "
         "taken for emboli",
     )
+    shine_through_adc_ratio: float = Field(
+        0.92,
+        gt=0,
+        description="mean ADC over usual ADC from which a component of 'standout_below_ml' and more is T2 "
+        "shine-through or air near a sinus (0.94 to 0.97 in digital patients), unless it is very bright",
+    )
+    shine_through_brightness: float = Field(
+        0.4,
+        ge=0,
+        description="mean log DWI (0.4: half as bright again) from which such a component counts all the "
+        "same: an infarct of a week or more",
+    )
     focal_brightness: float = Field(
         0.24,
         ge=0,
