@@ -43,11 +43,11 @@ THIN_LEVEL = 1.4
 # lesion was.
 BRIDGE_MM = 2.0
 HOLE_MM2 = 60.0
-# A piece of infarct has this many seeds, this share of them among its sure voxels, and this many times the
-# smallest contrast.
+# A piece of infarct has this many seeds and this many times the smallest contrast; and the brighter it is, the
+# smaller a share of its sure voxels may be seeds: the product of both is at least this.
 PIECE_SEEDS = 5
-PIECE_SEED_SHARE = 0.25
 PIECE_CONTRAST = 1.4
+PIECE_EVIDENCE = 0.4
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -169,9 +169,9 @@ def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     seeded = np.bincount(labels[seeds], minlength=count + 1)[1:]
     share = seeded / component_sizes(labels, count)
     excess = ndimage.median(e.excess, labels=labels, index=np.arange(1, count + 1))
-    fair = np.asarray(excess) > PIECE_CONTRAST * settings.minimum_contrast
-    certain = (seeded >= PIECE_SEEDS) & (share >= PIECE_SEED_SHARE)
-    return seeds & select_components(labels, fair & certain)
+    contrast = np.asarray(excess) / settings.minimum_contrast
+    fair = (seeded >= PIECE_SEEDS) & (contrast > PIECE_CONTRAST) & (share * contrast >= PIECE_EVIDENCE)
+    return seeds & select_components(labels, fair)
 
 
 def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:
