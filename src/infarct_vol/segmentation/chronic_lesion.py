@@ -43,7 +43,7 @@ THIN_LEVEL = 1.4
 # lesion was.
 BRIDGE_MM = 2.0
 HOLE_MM2 = 60.0
-# A piece of infarct has this many seeds and this many times the smallest contrast; and the brighter it is, the
+# A piece of infarct has this many seeds and this many times the smallest contrast. The brighter it is, the
 # smaller a share of its sure voxels may be seeds: the product of both is at least this.
 PIECE_SEEDS = 5
 PIECE_CONTRAST = 1.4
