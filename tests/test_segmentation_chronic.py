@@ -492,7 +492,8 @@ def test_the_range_of_a_block_is_half_of_a_half_voxel_shift_in_plane() -> None:
     block = np.zeros((20, 20, 6), dtype=bool)
     block[5:15, 5:15, 2:4] = True
     grid = Grid(block.shape, np.diag([1.0, 1.0, 5.0, 1.0]))
-    # 10 x 10 x 2 voxels of 5 mm3 are 1.0 mL; half a voxel further in 0.81, further out (round corners) 1.20; half of either
+    # 10 x 10 x 2 voxels of 5 mm3 are 1.0 mL; half a voxel further in 0.81,
+    # further out (round corners) 1.20, and half of either counts
     assert limits_ml(block, [], grid) == pytest.approx({"volume_ml_low": 0.905, "volume_ml_high": 1.1})
     wider = np.zeros_like(block)
     wider[4:16, 5:15, 2:4] = True
