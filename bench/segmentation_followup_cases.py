@@ -53,21 +53,27 @@ COURSE = {
     "M06": ((0.50, 0.80), (0.20, 0.45)),
 }
 LARGEST_GROWN_ML, LARGEST_MOVED_ML = 21.0, 35.0
+# Shapes of the tuning half are tried again at these sizes, in turn
+SMALLER = (0.35, 0.45, 0.55, 0.7)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One follow-up visit of one infarct: shape number, series, month, voxels of baseline and follow-up."""
+    """One follow-up visit of one infarct: shape number, series, month, voxels of baseline and follow-up.
+
+    ``scale`` is the factor by which the shape is made smaller.
+    """
 
     shape: int
     series: str
     month: str
     plans: tuple[str, str]
+    scale: float = 1.0
 
     @property
     def name(self) -> str:
         """Unique name."""
-        return f"{self.shape:02d} {self.series} {self.month} {self.plans[1]}"
+        return f"{self.shape:02d} {self.series} {self.month} {self.plans[1]}{scaled(self.scale)}"
 
     @property
     def held(self) -> bool:
@@ -81,7 +87,12 @@ class Case:
 
     def rng(self, what: str, seed: int) -> Generator:
         """Return a generator that depends on the seed, the follow-up and what it is for."""
-        return generator(seed, f"{self.shape} {self.series} {what}")
+        return generator(seed, f"{self.shape} {self.series}{scaled(self.scale)} {what}")
+
+
+def scaled(scale: float) -> str:
+    """Return what a name says of a shape's scale: nothing where it is as it was."""
+    return "" if scale == 1 else f" x{scale:g}"
 
 
 def generator(seed: int, name: str) -> Generator:
@@ -119,12 +130,16 @@ class Made:
 def all_cases(shapes: int, *, half: str, quick: bool) -> Iterator[Case]:
     """Yield the cases of one half of the shapes (``tuning`` or ``held``).
 
-    Quick: of every shape one month of the plain series, and of the other series every sixth case.
+    Quick: of every shape one month of the plain series, and of the other series every sixth case. The tuning
+    half holds every shape once more, made smaller, in the plain or the vanished series.
     """
     for n in range(half == "held", shapes, 2):
         plan, other = ("1 mm", "thick") if n // 2 % 2 == 0 else ("thick", "1 mm")
         for month in ("M03",) if quick else tuple(COURSE):
             yield Case(n, "plain", month, (plan, plan))
+        if half == "tuning":
+            series = "vanished" if n // 2 % 5 == 4 else "plain"
+            yield Case(n, series, "M03", (other, other), SMALLER[n // 2 % 4])
         for number, series in enumerate(SERIES[1:], start=1):
             if quick and (n // 2 + number) % 6:
                 continue
@@ -140,7 +155,9 @@ def make(case: Case, shapes: list[Path], *, data: Path, seed: int) -> Made | Non
     limit_ml = {"grown": LARGEST_GROWN_ML, "periventricular": LARGEST_MOVED_ML}.get(case.series, np.inf)
     if load_mask(shapes[case.shape]).volume_ml > limit_ml:
         return None
-    baseline = make_baseline(shapes[case.shape], case.plans[0], moved=case.moved, data=data, seed=seed)
+    baseline = make_baseline(
+        shapes[case.shape], case.plans[0], moved=case.moved, scale=case.scale, data=data, seed=seed
+    )
     if baseline is None:
         return None
     state, background = later(case, baseline, seed=seed), baseline.background
@@ -161,13 +178,16 @@ def make(case: Case, shapes: list[Path], *, data: Path, seed: int) -> Made | Non
 
 
 @lru_cache(maxsize=4)
-def make_baseline(shape: Path, plan: str, *, moved: bool, data: Path, seed: int) -> Baseline | None:
+def make_baseline(
+    shape: Path, plan: str, *, moved: bool, scale: float, data: Path, seed: int
+) -> Baseline | None:
     """Make the acute infarct of a shape and its FLAIR; ``None`` where the shape finds no room."""
-    name = f"{shape.name} {plan} {moved}"
+    name = f"{shape.name} {plan} {moved}{scaled(scale)}"
     rng = generator(seed, name)
     native = plan == "native"
     background = two_visits(data).background if native else white_matter_lesions(data)
-    lesion = place(load_mask(shape), background, generator(seed, f"{shape.name} {moved}"), moved=moved)
+    where = generator(seed, f"{shape.name} {moved}")
+    lesion = place(load_mask(shape), background, where, moved=moved, scale=scale)
     if lesion is None:
         return None
     # one infarct in four does not show on FLAIR yet

@@ -118,13 +118,20 @@ class State:
 # ---- place -----------------------------------------------------------------------------------------------
 
 
-def place(mask: LesionMask, background: Background, rng: Generator, *, moved: bool) -> Lesion | None:
-    """Lay a shape into a brain where it was, or beside a ventricle; ``None`` where there is no room."""
-    box = bounding_slices(mask.data, margin=int(REACH_MM) + 2)
+def place(
+    mask: LesionMask, background: Background, rng: Generator, *, moved: bool, scale: float
+) -> Lesion | None:
+    """Lay a shape into a brain where it was, or beside a ventricle; ``None`` where there is no room.
+
+    It is made smaller by a factor of ``scale`` about its centroid.
+    """
+    box = bounding_slices(mask.data, margin=int(REACH_MM / scale) + 2)
     inside = mask.data[box]
     depth = np.where(inside, ndi.distance_transform_edt(inside), 0.5 - ndi.distance_transform_edt(~inside))
-    depth = ndi.gaussian_filter(np.where(inside, depth - 0.5, depth), 0.7)
-    to_head = background.from_mni @ mask.grid.crop(box).affine
+    depth = scale * ndi.gaussian_filter(np.where(inside, depth - 0.5, depth), 0.7)
+    smaller = np.diag([scale, scale, scale, 1.0])
+    smaller[:3, 3] = (1 - scale) * np.argwhere(inside).mean(axis=0)
+    to_head = background.from_mni @ mask.grid.crop(box).affine @ smaller
     move = np.zeros(3)
     if moved:
         move = _beside_ventricle(background, to_head, depth, rng)
@@ -136,7 +143,8 @@ def place(mask: LesionMask, background: Background, rng: Generator, *, moved: bo
     rough = smooth_noise(depth.shape, rng, knot_spacing_voxels=8)
     texture = 1 + 0.06 * smooth_noise(depth.shape, rng, knot_spacing_voxels=5)
     lesion = Lesion(kept, depth, depth + 1.5 * rough, background.tissue[kept], texture)
-    room = lesion.acute_ml / max(mask.volume_ml * abs(np.linalg.det(background.from_mni)), 1e-6)
+    size_ml = mask.volume_ml * scale**3 * abs(np.linalg.det(background.from_mni))
+    room = lesion.acute_ml / max(size_ml, 1e-6)
     return lesion if room > 0.4 and lesion.acute_ml > 0.25 else None
 
 

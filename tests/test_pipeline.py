@@ -23,6 +23,7 @@ from infarct_vol.pipeline import Case, process_participant
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, VolumeRow
 from infarct_vol.registration import RegistrationQuality, RigidTransform
+from infarct_vol.segmentation.reference import zero_level
 from infarct_vol.study import open_study
 from infarct_vol.tables import component_rows
 
@@ -117,6 +118,21 @@ def test_a_registration_is_noted_with_its_turn_and_the_move_of_the_middle_of_its
     (noted,) = [r for visit in record.visits if visit.visit == "month1" for r in visit.registrations]
     assert (noted.fixed, noted.moving, noted.angle_degrees) == ("BL", "M01", 0.0)
     assert noted.shift_mm == pytest.approx(5.0)
+
+
+def test_registrations_see_scans_without_the_offset_of_their_files(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[float] = []
+
+    def register(source: Scan, target: Scan, **_: object) -> RigidTransform:
+        levels.extend(float(zero_level(scan.data)) for scan in (source, target))
+        return RigidTransform(np.eye(4), RegistrationQuality("PASS"))
+
+    monkeypatch.setattr(pipeline, "register", register)
+    process_participant(case)
+    # FLAIR to DWI, then baseline to month 1 and to month 6; the files have no signal below about 88
+    assert levels == [0.0] * 6
 
 
 def test_a_registration_that_fails_leaves_its_values_empty_and_nothing_uses_it(

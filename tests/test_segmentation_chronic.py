@@ -17,6 +17,7 @@ from infarct_vol.nifti import load_scan
 from infarct_vol.registration import RigidTransform, register
 from infarct_vol.segmentation import segment_baseline_flair, segment_flair_alone, segment_followup
 from infarct_vol.segmentation.canonical import canonical_frame
+from infarct_vol.segmentation.chronic_lesion import limits_ml
 from infarct_vol.segmentation.cleanup import enclosed_in_slices
 from infarct_vol.segmentation.normalise import (
     Blocks,
@@ -485,3 +486,16 @@ def test_small_holes_lie_within_slices_of_the_thick_axis() -> None:
     assert not enclosed_in_slices(mask, (1.0, 1.0, 5.0), largest_mm2=0.5).any()
     # across the first axis the hole is open
     assert not enclosed_in_slices(mask, (5.0, 1.0, 1.0), largest_mm2=9.0).any()
+
+
+def test_the_range_of_a_block_is_half_of_a_half_voxel_shift_in_plane() -> None:
+    block = np.zeros((20, 20, 6), dtype=bool)
+    block[5:15, 5:15, 2:4] = True
+    grid = Grid(block.shape, np.diag([1.0, 1.0, 5.0, 1.0]))
+    # 10 x 10 x 2 voxels of 5 mm3 are 1.0 mL; half a voxel further in 0.81,
+    # further out (round corners) 1.20, and half of either counts
+    assert limits_ml(block, [], grid) == pytest.approx({"volume_ml_low": 0.905, "volume_ml_high": 1.1})
+    wider = np.zeros_like(block)
+    wider[4:16, 5:15, 2:4] = True
+    assert limits_ml(block, [wider], grid) == pytest.approx({"volume_ml_low": 0.905, "volume_ml_high": 1.3})
+    assert limits_ml(np.zeros_like(block), [], grid) == {"volume_ml_low": 0.0, "volume_ml_high": 0.0}

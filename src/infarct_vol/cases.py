@@ -19,7 +19,7 @@ from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import register, resample, resample_mask
 from infarct_vol.segmentation import segment_acute as _segment_local
-from infarct_vol.segmentation import segment_flair_alone, trace_acute, trace_followup
+from infarct_vol.segmentation import segment_flair_alone, trace_acute, trace_followup, without_offset
 from infarct_vol.segmentation import segment_rapid_like as _segment_rapid_like
 from infarct_vol.study import scan_file
 
@@ -159,8 +159,8 @@ def segment_followup(
     baseline_brain = brain_mask(baseline, settings=protocol.brain)
     prior = _prior_on_flair(baseline_mask, baseline_dwi, baseline, baseline_brain, protocol)
     transform = register(
-        baseline,
-        scan,
+        without_offset(baseline),
+        without_offset(scan),
         settings=protocol.registration,
         fixed_brain=baseline_brain,
         moving_brain=brain,
@@ -298,11 +298,18 @@ def _prior_on_flair(
     if not mask.grid.is_same_as(drawn_on.grid):
         msg = f"the baseline mask has {mask.grid.describe()}, the baseline DWI {drawn_on.grid.describe()}"
         raise GridMismatchError(msg)
-    transform = register(baseline, drawn_on, settings=protocol.registration, fixed_brain=brain)
+    transform = register(
+        without_offset(baseline),
+        without_offset(drawn_on),
+        settings=protocol.registration,
+        fixed_brain=brain,
+    )
     return resample_mask(mask, baseline.grid, transform.passed("baseline FLAIR to baseline DWI"))
 
 
 def _on_grid_of(scan: Scan, other: Scan, brain: BrainMask, protocol: Protocol) -> Scan:
     """Return another image of the same visit on the grid of ``scan``."""
-    transform = register(scan, other, settings=protocol.registration, fixed_brain=brain)
+    transform = register(
+        without_offset(scan), without_offset(other), settings=protocol.registration, fixed_brain=brain
+    )
     return resample(other, scan.grid, transform.passed("FLAIR to T1w"))

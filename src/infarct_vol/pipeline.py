@@ -39,6 +39,7 @@ from infarct_vol.segmentation import (
     segment_flair_alone,
     segment_followup,
     segment_rapid_like,
+    without_offset,
 )
 from infarct_vol.study import Participant
 from infarct_vol.visit_log import NotMeasurableError, VisitLog
@@ -285,7 +286,12 @@ def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> B
     """Register FLAIR to the diffusion images of the same visit, carry the infarct over, and fit to MNI."""
     brain = brain_mask(flair, settings=case.protocol.brain)
     target = acute.diffusion.b0 or acute.diffusion.dwi
-    transform = register(flair, target, settings=case.protocol.registration, fixed_brain=brain)
+    transform = register(
+        without_offset(flair),
+        without_offset(target),
+        settings=case.protocol.registration,
+        fixed_brain=brain,
+    )
     log.registered(transform, flair, source="FLAIR", target="DWI")
     prior = resample_mask(acute.infarct, flair.grid, transform)
     brain_map = fit_to_template(flair, brain=brain)
@@ -359,8 +365,8 @@ def register_to_baseline(
         log.flags.append("no measured baseline: pre-existing lesions cannot be told from the infarct")
         return None
     transform = register(
-        baseline.flair,
-        flair,
+        without_offset(baseline.flair),
+        without_offset(flair),
         settings=case.protocol.registration,
         fixed_brain=baseline.brain,
         moving_brain=brain,

@@ -3,6 +3,7 @@
 from infarct_vol.segmentation.acute import AcuteTrace, segment_acute, trace_acute
 from infarct_vol.segmentation.chronic import FollowUpTrace, segment_followup, trace_followup
 from infarct_vol.segmentation.chronic_alone import segment_baseline_flair, segment_flair_alone
+from infarct_vol.segmentation.normalise import without_offset
 from infarct_vol.segmentation.rapid_like import segment_rapid_like
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "segment_rapid_like",
     "trace_acute",
     "trace_followup",
+    "without_offset",
 ]

@@ -20,6 +20,7 @@ from infarct_vol.segmentation.chronic_lesion import (
     find_infarct,
     find_new_lesions,
     lesion_level,
+    limits_ml,
     region_box,
 )
 from infarct_vol.segmentation.cleanup import Mask, bounding_box, dilate_mm
@@ -270,13 +271,12 @@ def _numbers(
 ) -> dict[str, float]:
     e, voxel_ml = evidence, evidence.grid.voxel_volume_ml
     shift = settings.boundary_uncertainty
-    volumes = [int(np.count_nonzero(infarct.whole)) * voxel_ml]
-    for boundary in (settings.boundary_fraction - shift, settings.boundary_fraction + shift):
-        other = find_infarct(e, settings, level=level, boundary=boundary)
-        volumes.append(int(np.count_nonzero(other.whole)) * voxel_ml)
+    others = [
+        find_infarct(e, settings, level=level, boundary=settings.boundary_fraction + sign * shift).whole
+        for sign in (-1, 1)
+    ]
     numbers = {
-        "volume_ml_low": min(volumes),
-        "volume_ml_high": max(volumes),
+        **limits_ml(infarct.whole, others, e.grid),
         "noise_sd": e.noise_sd,
         "csf_level": e.csf,
         "baseline_lesion_ml": int(np.count_nonzero(e.core)) * voxel_ml,

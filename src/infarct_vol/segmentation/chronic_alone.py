@@ -13,7 +13,7 @@ from infarct_vol.errors import SegmentationError
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.segmentation.canonical import Frame, canonical_frame
 from infarct_vol.segmentation.chronic_evidence import Evidence, fill_lesion, lesion_core
-from infarct_vol.segmentation.chronic_lesion import METHOD, find_infarct, lesion_level
+from infarct_vol.segmentation.chronic_lesion import METHOD, find_infarct, lesion_level, limits_ml
 from infarct_vol.segmentation.cleanup import (
     Mask,
     distance_to_mm,
@@ -81,8 +81,7 @@ def segment_baseline_flair(
     for shift in (0.0, -settings.boundary_uncertainty, settings.boundary_uncertainty):
         boundary = settings.boundary_fraction + shift
         masks.append(find_infarct(evidence, settings, level=level, boundary=boundary).rim)
-    volumes = [int(np.count_nonzero(m)) * flair.grid.voxel_volume_ml for m in masks]
-    limits = {"volume_ml_low": min(volumes), "volume_ml_high": max(volumes)}
+    limits = limits_ml(masks[0], masks[1:], evidence.grid)
     flags = () if masks[0].any() else ("the infarct is not visible on this FLAIR (yet): 0 mL",)
     return LesionMask(
         frame.put_back(masks[0]), flair.grid, flair.identity, METHOD, flags=flags, evidence=limits
@@ -126,7 +125,6 @@ def segment_flair_alone(
         for shift in (0.0, -settings.boundary_uncertainty, settings.boundary_uncertainty)
     ]
     wholes = [_with_enclosed(mask, data, frame) for mask in masks]
-    volumes = [int(np.count_nonzero(m)) * flair.grid.voxel_volume_ml for m in wholes]
     cavity = wholes[0] & ~masks[0]
     mask = LesionMask(
         frame.put_back(wholes[0]),
@@ -134,7 +132,7 @@ def segment_flair_alone(
         flair.identity,
         METHOD_ALONE,
         flags=(NO_BASELINE,),
-        evidence={"volume_ml_low": min(volumes), "volume_ml_high": max(volumes)},
+        evidence=limits_ml(wholes[0], wholes[1:], frame_grid(flair.grid, frame)),
     )
     return replace(
         mask,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infarct_vol.geometry import Grid
 from infarct_vol.segmentation.cavity import find_cavity, tissue_at_baseline
 from infarct_vol.segmentation.chronic_evidence import Evidence
 from infarct_vol.segmentation.cleanup import (
@@ -18,6 +20,7 @@ from infarct_vol.segmentation.cleanup import (
     dilate_mm,
     drop_small,
     enclosed_in_slices,
+    half_voxel_range,
     keep_touching,
     label_components,
     neighbourhood,
@@ -40,9 +43,11 @@ THIN_LEVEL = 1.4
 # lesion was.
 BRIDGE_MM = 2.0
 HOLE_MM2 = 60.0
-# A piece of infarct has this share of seeds among its sure voxels, and this many times the smallest contrast.
-PIECE_SEED_SHARE = 0.1
-PIECE_CONTRAST = 1.25
+# A piece of infarct has this many seeds and this many times the smallest contrast. The brighter it is, the
+# smaller a share of its sure voxels may be seeds: the product of both is at least this.
+PIECE_SEEDS = 5
+PIECE_CONTRAST = 1.4
+PIECE_EVIDENCE = 0.4
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -97,6 +102,28 @@ def find_infarct(
     return Infarct(whole, cavity & whole)
 
 
+def limits_ml(drawn: Mask, others: Sequence[Mask], grid: Grid) -> dict[str, float]:
+    """Range of the volume: the edge at other shares of the contrast, and half of a half-voxel shift in plane.
+
+    Parameters
+    ----------
+    drawn
+        (I, J, K) the lesion as it counts.
+    others
+        The same with its edge at other shares of the contrast.
+    grid
+        Grid of all masks.
+    """
+    voxel_ml = grid.voxel_volume_ml
+    volumes = [int(np.count_nonzero(mask)) * voxel_ml for mask in (drawn, *others)]
+    spacing = [round(float(s), 3) for s in grid.spacing_mm]
+    thickest = max(range(3), key=lambda axis: (spacing[axis], axis))
+    inner, outer = (
+        0.5 * (voxels * voxel_ml - volumes[0]) for voxels in half_voxel_range(drawn, slice_axis=thickest)
+    )
+    return {"volume_ml_low": max(min(volumes) + inner, 0.0), "volume_ml_high": max(volumes) + outer}
+
+
 def region_box(evidence: Evidence, settings: FollowUpSettings) -> tuple[slice, slice, slice]:
     """Box of the region in which the infarct is looked for; a single voxel if there is no baseline lesion."""
     region = evidence.distance_mm <= settings.region_mm
@@ -130,8 +157,8 @@ def bright_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
 def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     """Seeds at the baseline lesion, of pieces that are gliosis rather than an expectation a little too dark.
 
-    Whatever the boundary, the same pieces count: a fair share of the sure voxels of a piece are seeds, and
-    they are brighter than expected by more than the smallest contrast.
+    Whatever the boundary, the same pieces count: more than a few of the sure voxels of a piece and a fair
+    share of them are seeds, and they are brighter than expected by more than the smallest contrast.
     """
     e = evidence
     seeds = bright_seeds(e, settings) & e.near
@@ -139,10 +166,12 @@ def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     labels, count = label_components(sure)
     if not seeds.any():
         return seeds
-    share = np.bincount(labels[seeds], minlength=count + 1)[1:] / component_sizes(labels, count)
+    seeded = np.bincount(labels[seeds], minlength=count + 1)[1:]
+    share = seeded / component_sizes(labels, count)
     excess = ndimage.median(e.excess, labels=labels, index=np.arange(1, count + 1))
-    fair = np.asarray(excess) > PIECE_CONTRAST * settings.minimum_contrast
-    return seeds & select_components(labels, fair & (share >= PIECE_SEED_SHARE))
+    contrast = np.asarray(excess) / settings.minimum_contrast
+    fair = (seeded >= PIECE_SEEDS) & (contrast > PIECE_CONTRAST) & (share * contrast >= PIECE_EVIDENCE)
+    return seeds & select_components(labels, fair)
 
 
 def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:

@@ -57,11 +57,11 @@ class FollowUpSettings(Section):
         "unbiased under partial volume",
     )
     boundary_uncertainty: float = Field(
-        0.2,
+        0.12,
         ge=0,
         lt=0.5,
-        description="the low and high volumes move the edge by this fraction of the contrast to either side "
-        "(default: 0.12 was enough on the cases it was set on, not on others)",
+        description="the low and high volumes move the edge by this fraction of the contrast to either side, "
+        "and half of a half-voxel shift of the edge comes on top",
     )
     minimum_lesion_ml: float = Field(
         0.05,
