@@ -35,6 +35,9 @@ FOCAL_OWN = -0.5
 DOUBT_FROM_ML = 1.0
 NARROW_MISS = 1.0
 POSSIBLE_BRIGHTNESS = 0.15
+# a component with less mirror support than this has a bright twin, as artefacts have: its ADC must be lower
+TWIN_SUPPORT = 1.0
+TWIN_ADC_RATIO = 0.05
 # peak evidence over `component_evidence`, and evidence of a region, that leave no doubt
 CLEARLY = 2.0
 CLEAR_REGION = 0.6
@@ -168,10 +171,11 @@ class _Known:
 
     def shines_through(self, settings: AcuteSettings) -> bool:
         """Tell whether it is too large for its ADC to be mixed with tissue, yet hardly lowered."""
+        limit = settings.shine_through_adc_ratio - (TWIN_ADC_RATIO if self.support < TWIN_SUPPORT else 0.0)
         return (
             self.has_adc
             and self.volume_ml >= settings.standout_below_ml
-            and self.adc_ratio > settings.shine_through_adc_ratio
+            and self.adc_ratio > limit
             and self.brightness < settings.shine_through_brightness
         )
 
