@@ -18,7 +18,6 @@ from infarct_vol.measurement import LesionVolume, measure
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import register, resample, resample_mask
-from infarct_vol.segmentation import segment_acute as _segment_local
 from infarct_vol.segmentation import segment_flair_alone, trace_acute, trace_followup, without_offset
 from infarct_vol.segmentation import segment_rapid_like as _segment_rapid_like
 from infarct_vol.study import scan_file
@@ -82,8 +81,6 @@ def segment_acute(
     trace = None
     if settings.method == "rapid_like":
         mask = _segment_rapid_like(dwi_scan, adc_scan, brain=found, settings=settings)
-    elif folder is None:
-        mask = _segment_local(dwi_scan, adc_scan, brain=found, settings=settings)
     else:
         trace = trace_acute(dwi_scan, adc_scan, brain=found, settings=settings)
         mask = trace.mask

@@ -7,7 +7,7 @@ reader calls what stands out from everything around it, on one side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +63,11 @@ class Component:
         Mean log DWI over its surroundings.
     regional
         Highest evidence of a region in it; see `Evidence`.
+    adc_ratio
+        Mean ADC over the usual ADC; NaN without an ADC map.
     standout
         How many spreads of the tissue 3 to 7 mm away it is brighter than that tissue; NaN where the
         component fell before this was asked.
-    adc_ratio
-        Mean ADC over the usual ADC; NaN without an ADC map.
     reason
         Why it was left out; empty if it was kept.
     unsure
@@ -81,10 +81,15 @@ class Component:
     mirror_support: float
     brightness: float
     regional: float
-    standout: float
     adc_ratio: float
-    reason: str
+    standout: float = float("nan")
+    reason: str = ""
     unsure: bool = False
+
+    @property
+    def has_adc(self) -> bool:
+        """Whether there is an ADC map to judge by."""
+        return not np.isnan(self.adc_ratio)
 
     @property
     def kept(self) -> bool:
@@ -95,69 +100,6 @@ class Component:
     def doubtful(self) -> bool:
         """Left out narrowly, and large enough for a reader to look."""
         return not self.kept and self.unsure and self.volume_ml >= DOUBT_FROM_ML
-
-
-def judge_components(
-    case: PreparedCase, found: Evidence, labels: Labels, count: int, *, settings: AcuteSettings
-) -> list[Component]:
-    """Describe and judge the candidates 1 to ``count`` of a label image in the canonical box."""
-    if count == 0:
-        return []
-    index = np.arange(1, count + 1)
-    volume_ml = component_sizes(labels, count) * case.frame.voxel_volume_ml
-    peak = ndimage.maximum(found.total, labels, index)
-    own = ndimage.mean(found.own, labels, index)
-    total = ndimage.mean(found.total, labels, index)
-    regional = ndimage.maximum(found.regional, labels, index)
-    bright = ndimage.mean(found.brightness, labels, index)
-    change = np.full(count, np.nan)
-    if case.adc_change is not None:
-        change = ndimage.mean(case.adc_change, labels, index)
-    boxes = ndimage.find_objects(labels, max_label=count)
-    judged = []
-    for i, box in enumerate(boxes):
-        known = _Known(
-            float(volume_ml[i]),
-            float(peak[i]),
-            float(own[i]),
-            float(total[i] - own[i]),
-            float(bright[i]),
-            float(regional[i]),
-            float(np.exp(change[i])),
-            case.adc_change is not None,
-        )
-        reason, standout = _early_reason(known, settings), float("nan")
-        if not reason:
-            standout = _standout(case, found, labels, i + 1, box)
-            reason = _late_reason(known, standout, settings)
-        judged.append(
-            Component(
-                label=i + 1,
-                volume_ml=known.volume_ml,
-                peak_evidence=known.peak,
-                own_evidence=known.own,
-                mirror_support=known.support,
-                brightness=known.brightness,
-                regional=known.regional,
-                standout=standout,
-                adc_ratio=known.adc_ratio,
-                reason=reason,
-                unsure=known.possible(settings) if reason else not known.clear(settings),
-            )
-        )
-    return judged
-
-
-@dataclass(frozen=True)
-class _Known:
-    volume_ml: float
-    peak: float
-    own: float
-    support: float
-    brightness: float
-    regional: float
-    adc_ratio: float
-    has_adc: bool
 
     def needed(self, settings: AcuteSettings) -> float:
         """Peak evidence asked for: noise and cortex make small components."""
@@ -171,7 +113,9 @@ class _Known:
 
     def shines_through(self, settings: AcuteSettings) -> bool:
         """Tell whether it is too large for its ADC to be mixed with tissue, yet hardly lowered."""
-        limit = settings.shine_through_adc_ratio - (TWIN_ADC_RATIO if self.support < TWIN_SUPPORT else 0.0)
+        limit = settings.shine_through_adc_ratio - (
+            TWIN_ADC_RATIO if self.mirror_support < TWIN_SUPPORT else 0.0
+        )
         return (
             self.has_adc
             and self.volume_ml >= settings.standout_below_ml
@@ -181,14 +125,14 @@ class _Known:
 
     def clear(self, settings: AcuteSettings) -> bool:
         """Tell whether it is an infarct by a wide margin."""
-        return self.peak > settings.component_evidence + CLEARLY or self.regional > CLEAR_REGION
+        return self.peak_evidence > settings.component_evidence + CLEARLY or self.regional > CLEAR_REGION
 
     def possible(self, settings: AcuteSettings) -> bool:
         """Tell whether it may be an infarct though it was left out."""
         return (
             self.brightness >= POSSIBLE_BRIGHTNESS
-            and self.own > 0
-            and self.peak >= self.needed(settings) - NARROW_MISS
+            and self.own_evidence > 0
+            and self.peak_evidence >= self.needed(settings) - NARROW_MISS
         )
 
     def may_be_focal(self, settings: AcuteSettings) -> bool:
@@ -197,39 +141,88 @@ class _Known:
             self.has_adc
             and self.volume_ml < settings.standout_below_ml
             and self.brightness >= settings.focal_brightness
-            and self.own > FOCAL_OWN
+            and self.own_evidence > FOCAL_OWN
         )
 
     def visible(self, settings: AcuteSettings) -> float:
+        """Brightness a component needs to be called bright."""
         return settings.component_brightness if self.has_adc else settings.without_adc_brightness
 
 
-def _early_reason(known: _Known, settings: AcuteSettings) -> str:
+def judge_components(
+    case: PreparedCase, found: Evidence, labels: Labels, count: int, *, settings: AcuteSettings
+) -> list[Component]:
+    """Describe and judge the candidates 1 to ``count`` of a label image in the canonical box."""
+    boxes = ndimage.find_objects(labels, max_label=count)
+    judged = []
+    for component, box in zip(_describe(case, found, labels, count), boxes, strict=True):
+        reason = _early_reason(component, settings)
+        if not reason:
+            standout = _standout(case, found, labels, component.label, box)
+            component = replace(component, standout=standout)
+            reason = _late_reason(component, settings)
+        unsure = component.possible(settings) if reason else not component.clear(settings)
+        judged.append(replace(component, reason=reason, unsure=unsure))
+    return judged
+
+
+def _describe(case: PreparedCase, found: Evidence, labels: Labels, count: int) -> list[Component]:
+    """Return the candidates as they are, not judged yet."""
+    if count == 0:
+        return []
+    index = np.arange(1, count + 1)
+    own = ndimage.mean(found.own, labels, index)
+    ratio = np.full(count, np.nan)
+    if case.adc_change is not None:
+        ratio = np.exp(ndimage.mean(case.adc_change, labels, index))
+    mean_total = ndimage.mean(found.total, labels, index)
+    volume_ml = component_sizes(labels, count) * case.frame.voxel_volume_ml
+    peak = ndimage.maximum(found.total, labels, index)
+    brightness = ndimage.mean(found.brightness, labels, index)
+    regional = ndimage.maximum(found.regional, labels, index)
+    return [
+        Component(
+            label=n + 1,
+            volume_ml=float(volume_ml[n]),
+            peak_evidence=float(peak[n]),
+            own_evidence=float(own[n]),
+            mirror_support=float(mean_total[n] - own[n]),
+            brightness=float(brightness[n]),
+            regional=float(regional[n]),
+            adc_ratio=float(ratio[n]),
+        )
+        for n in range(count)
+    ]
+
+
+def _early_reason(component: Component, settings: AcuteSettings) -> str:
     """Say why a component falls whatever its surroundings look like."""
-    faint = settings.faint_brightness if known.has_adc else settings.without_adc_brightness
-    if known.brightness < faint:
-        return f"not bright: {known.brightness:.2f} over its surroundings"
-    if known.shines_through(settings):
-        return f"not dark on ADC ({100 * known.adc_ratio:.0f} % of usual) and not very bright: T2 or artefact"
-    if known.region(settings):
+    faint = settings.faint_brightness if component.has_adc else settings.without_adc_brightness
+    if component.brightness < faint:
+        return f"not bright: {component.brightness:.2f} over its surroundings"
+    if component.shines_through(settings):
+        percent = 100 * component.adc_ratio
+        return f"not dark on ADC ({percent:.0f} % of usual) and not very bright: T2 or artefact"
+    if component.region(settings):
         return ""
-    sure = known.peak >= known.needed(settings) and known.own > 0
-    if sure or known.may_be_focal(settings):
+    sure = component.peak_evidence >= component.needed(settings) and component.own_evidence > 0
+    if sure or component.may_be_focal(settings):
         return ""
-    if known.own <= 0:
-        return f"its own DWI and ADC speak against an infarct: mean evidence {known.own:.1f}"
-    return f"evidence too weak: peak {known.peak:.1f}, {known.needed(settings):.1f} needed"
+    if component.own_evidence <= 0:
+        return f"its own DWI and ADC speak against an infarct: mean evidence {component.own_evidence:.1f}"
+    return f"evidence too weak: peak {component.peak_evidence:.1f}, {component.needed(settings):.1f} needed"
 
 
-def _late_reason(known: _Known, standout: float, settings: AcuteSettings) -> str:
-    focal = min(standout, STANDOUT_CAP) + known.support >= settings.focal_score
-    if known.region(settings) or (focal and known.may_be_focal(settings)):
+def _late_reason(component: Component, settings: AcuteSettings) -> str:
+    peak, standout = component.peak_evidence, component.standout
+    focal = min(standout, STANDOUT_CAP) + component.mirror_support >= settings.focal_score
+    if component.region(settings) or (focal and component.may_be_focal(settings)):
         return ""
-    if known.peak < known.needed(settings) or known.own <= 0:
-        return f"evidence too weak: peak {known.peak:.1f}, and it stands out by {standout:.1f} only"
-    if known.brightness < known.visible(settings) and standout < settings.faint_standout:
-        return f"faint: {known.brightness:.2f} over its surroundings, stands out by {standout:.1f}"
-    if known.volume_ml < settings.standout_below_ml and standout < settings.standout:
+    if peak < component.needed(settings) or component.own_evidence <= 0:
+        return f"evidence too weak: peak {peak:.1f}, and it stands out by {standout:.1f} only"
+    if component.brightness < component.visible(settings) and standout < settings.faint_standout:
+        return f"faint: {component.brightness:.2f} over its surroundings, stands out by {standout:.1f}"
+    if component.volume_ml < settings.standout_below_ml and standout < settings.standout:
         return f"does not stand out: {standout:.1f} spreads of the tissue round it"
     return ""
 

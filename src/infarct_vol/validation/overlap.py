@@ -9,6 +9,7 @@ import numpy as np
 
 from infarct_vol.errors import UsageError
 from infarct_vol.images import LesionMask, require_same_grid
+from infarct_vol.measurement import dice
 from infarct_vol.records import Record
 from infarct_vol.segmentation.cleanup import Connectivity, Mask, label_components
 from infarct_vol.validation.surfaces import SurfaceAgreement, surface_agreement
@@ -86,7 +87,7 @@ def compare_masks(
         masks=case,
         reference_ml=reference.volume_ml,
         compared_ml=compared.volume_ml,
-        dice=_dice(reference.data, compared.data),
+        dice=dice(reference, compared),
         lesion_f1=f1,
         reference_lesions=reference_lesions,
         compared_lesions=compared_lesions,
@@ -106,11 +107,6 @@ def _case(reference: LesionMask, compared: LesionMask) -> MaskCase:
         (True, False): "compared_empty",
     }
     return cases[present]
-
-
-def _dice(reference: Mask, compared: Mask) -> float:
-    total = np.count_nonzero(reference) + np.count_nonzero(compared)
-    return 2 * np.count_nonzero(reference & compared) / total if total else 1.0
 
 
 def _lesions(reference: Mask, compared: Mask, connectivity: Connectivity) -> tuple[float, int, int]:
