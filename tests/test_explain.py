@@ -96,7 +96,7 @@ def test_what_grew_has_no_seed_evidence_but_the_share_of_the_boundary(case: Case
     grown = acute_decisions(trace) == AcuteDecision.GROWN
     assert grown.any()
     assert trace.found.total[grown].max() <= 14
-    assert trace.drawing.fraction[grown].min() > trace.settings.boundary_fraction
+    assert trace.drawing.share.settled[grown].min() > trace.settings.boundary_fraction
 
 
 def test_a_region_sure_as_a_whole_is_a_seed(case: Case) -> None:

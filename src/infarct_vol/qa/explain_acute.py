@@ -73,10 +73,14 @@ STEPS = (
     "Own evidence: natural log of how much likelier the voxel's brightness and ADC are in an infarct than "
     "in normal tissue, given the spread of both around it. 0 speaks for neither; 5 is 148 to 1.",
     "The mirrored hemisphere adds evidence where it is darker, and takes some where it is as bright.",
-    "Seeds are voxels whose total evidence is above seed_evidence, and regions whose evidence, averaged over "
-    "the tissue nearby, is above regional_evidence. A candidate grows from its seeds to where the voxels "
-    "show the boundary fraction of the lesion's own local contrast.",
+    "Unexpected evidence: the same, after what the mirrored hemisphere and the nearness of fluid foretell of "
+    "healthy brightness and ADC has been taken away; only tissue outside the lesion found so far foretells.",
+    "Seeds are voxels whose total evidence is above seed_evidence, and regions whose unexpected evidence, "
+    "averaged over the tissue nearby, is above regional_evidence. A candidate reaches from its seeds to "
+    "where the voxels show the boundary fraction of the contrast of its strong evidence.",
     "Every candidate is judged as a whole; those left out are listed with the reason.",
+    "The boundary of those kept is settled in rounds: the lesion's level is taken from its inside, each "
+    "voxel shows a share of it, and its neighbours vote, the more weightily the weaker the contrast is.",
 )
 
 
@@ -128,7 +132,7 @@ def _numbered(trace: AcuteTrace, listed: Sequence[Candidate], *, unlisted: int) 
 
 def _maps(trace: AcuteTrace, decisions: NDArray[np.uint8], listed: Sequence[Candidate]) -> dict[str, Map]:
     frame = trace.case.frame
-    total, share, outside = trace.found.total, trace.drawing.fraction, float(NO_EVIDENCE)
+    total, share, outside = trace.found.total, trace.drawing.share.settled, float(NO_EVIDENCE)
     numbers = _numbered(trace, listed, unlisted=NOT_LISTED)
     return {
         "evidence": Map(
@@ -139,10 +143,12 @@ def _maps(trace: AcuteTrace, decisions: NDArray[np.uint8], listed: Sequence[Cand
         "regional": Map(
             frame.put_back(np.where(trace.case.tissue, trace.found.regional, NO_EVIDENCE), outside=outside),
             "float32",
-            "evidence averaged over the tissue nearby",
+            "unexpected evidence averaged over the tissue nearby",
         ),
         "fraction": Map(
-            frame.put_back(share), "float32", "share of the local lesion contrast, 0 normal, 1 like the core"
+            frame.put_back(share),
+            "float32",
+            "share of the local lesion contrast with the neighbours' vote, 0 normal, 1 like the lesion",
         ),
         "components": Map(
             frame.put_back(numbers), "int16", "candidates by their number in the table, -1: not listed there"
@@ -231,17 +237,17 @@ def _seen(trace: AcuteTrace) -> tuple[Panel, ...]:
         Panel("DWI, shading removed", _in(case.flat_dwi, tissue), Scale(LOG_WINDOW, "natural log")),
         Panel(
             "Local reference",
-            _in(case.flat_dwi - found.brightness, tissue),
+            _in(case.flat_dwi - found.plain.brightness, tissue),
             Scale(LOG_WINDOW, "natural log"),
         ),
         Panel(
             "DWI over reference",
-            _in(found.brightness / found.brightness_sd, tissue),
+            _in(found.plain.brightness / found.plain.brightness_sd, tissue),
             Scale(SD_WINDOW, "local SD", TWO_SIDED),
         ),
     ]
-    if case.adc_change is not None and found.adc_change_sd is not None:
-        change = _in(case.adc_change / found.adc_change_sd, tissue)
+    if case.adc_change is not None and found.plain.adc_change_sd is not None:
+        change = _in(case.adc_change / found.plain.adc_change_sd, tissue)
         panels.append(Panel("ADC against usual ADC", change, Scale(SD_WINDOW, "local SD", TWO_SIDED)))
     return tuple(panels)
 
@@ -260,7 +266,7 @@ def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
     most = max(settings.mirror_support, settings.mirror_veto, 1.0)
     seeds = lesion_core(found, settings=settings, seed=settings.seed_evidence)
     region = tissue & (found.regional > settings.regional_evidence)
-    boundary = trace.drawing.fraction > settings.boundary_fraction
+    boundary = trace.drawing.share.settled > settings.boundary_fraction
     return (
         Panel("Own evidence", _in(found.own, tissue), log_ratio),
         Panel(
@@ -274,6 +280,7 @@ def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
             log_ratio,
             outlines=(("seed", seeds, SEED_COLOUR),),
         ),
+        Panel("Unexpected evidence", _in(found.residual, tissue), log_ratio),
         Panel(
             "Evidence of the region",
             _in(found.regional, tissue),
@@ -281,9 +288,9 @@ def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
             outlines=((f"above {settings.regional_evidence:g}", region, SEED_COLOUR),),
         ),
         Panel(
-            "Share of lesion contrast",
-            _in(trace.drawing.fraction, tissue),
-            Scale((0.0, 1.0), "0 normal, 1 like the core", SHARE),
+            "Share of lesion contrast, with the neighbours' vote",
+            _in(trace.drawing.share.settled, tissue),
+            Scale((0.0, 1.0), "0 normal, 1 like the lesion", SHARE),
             outlines=((f"boundary: {settings.boundary_fraction:g}", boundary, BOUNDARY_COLOUR),),
         ),
     )

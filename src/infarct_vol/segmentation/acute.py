@@ -17,7 +17,7 @@ from scipy import ndimage
 from infarct_vol._version import __version__
 from infarct_vol.brain import brain_mask
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
-from infarct_vol.segmentation.boundary import lesion_fraction
+from infarct_vol.segmentation.boundary import SettledShare, lesion_share, settled_share
 from infarct_vol.segmentation.cleanup import (
     distance_to_mm,
     drop_small,
@@ -43,6 +43,9 @@ METHOD_DWI_ALONE = f"local, DWI alone {__version__}"
 # b-value the lesion's expected brightness is computed with where no sidecar states one; no ADC is computed
 TYPICAL_BVALUE = 1000.0
 TYPICAL_ADC_UM2_PER_S = 800.0
+# lesion contrast, in squared spreads of normal tissue, at which as much is missed as found: with it the range
+# holds the volumes of the tuning shapes of bench/segmentation.py
+FAINT_STRENGTH = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,7 @@ class Drawing:
     mask: Mask
     low: Mask
     high: Mask
-    fraction: Volume
+    share: SettledShare
     core: Mask
     components: tuple[Component, ...]
     labels: NDArray[np.int32]
@@ -165,22 +168,32 @@ def _lesion_model(dwi: Scan, case: PreparedCase, settings: AcuteSettings) -> Les
 def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Drawing:
     """Draw the boundary round strong evidence and keep the components that deserve it."""
     core = lesion_core(found, settings=settings, seed=settings.seed_evidence)
-    fraction = _fraction(case, found, core, settings=settings)
-    middle = keep_touching(fraction > settings.boundary_fraction, core, connectivity=settings.connectivity)
-    labels, count = label_components(middle, connectivity=settings.connectivity)
+    first = keep_touching(
+        _first_boundary(case, found, core, settings=settings), core, connectivity=settings.connectivity
+    )
+    labels, count = label_components(first, connectivity=settings.connectivity)
     components = judge_components(case, found, labels, count, settings=settings)
-    core &= select_components(labels, np.array([c.kept for c in components], dtype=np.bool_))
-    fraction = _soften(fraction, core, labels, components, case=case, settings=settings)
+    kept = select_components(labels, np.array([c.kept for c in components], dtype=np.bool_))
+    core &= kept
+    share = settled_share(
+        found.unexpected,
+        core,
+        kept,
+        tissue=case.tissue,
+        gain=_softness(core, labels, components, case=case, settings=settings),
+        settings=settings,
+        spacing_mm=case.frame.spacing_mm,
+    )
     margin = settings.boundary_margin
 
-    def at(share: float) -> Mask:
-        return _within(fraction > share, core, case=case, settings=settings)
+    def at(fraction: float) -> Mask:
+        return _within(share.settled > fraction, core, case=case, settings=settings)
 
     return Drawing(
         mask=at(settings.boundary_fraction),
         low=at(min(settings.boundary_fraction + margin, 0.99)),
         high=at(max(settings.boundary_fraction - margin, 0.01)),
-        fraction=fraction,
+        share=share,
         core=core,
         components=tuple(components),
         labels=labels,
@@ -196,8 +209,7 @@ def _within(candidate: Mask, core: Mask, *, case: PreparedCase, settings: AcuteS
     )
 
 
-def _soften(
-    fraction: Volume,
+def _softness(
     core: Mask,
     labels: NDArray[np.int32],
     components: list[Component],
@@ -205,33 +217,31 @@ def _soften(
     case: PreparedCase,
     settings: AcuteSettings,
 ) -> Volume:
-    """Widen components whose ADC is hardly lowered, so that one boundary fraction serves all.
+    """Say what a share counts for: more near components whose ADC is hardly lowered.
 
     Their brightness is T2 effect and fades into the tissue without an edge; experts draw all of it.
     """
     soft = [0.0] + [float(c.kept and c.adc_ratio > settings.soft_adc_ratio) for c in components]
     is_soft = np.array(soft, dtype=np.bool_)[labels] & core
     if not is_soft.any():
-        return fraction
+        return np.ones(core.shape, dtype=np.float32)
     spacing_mm = case.frame.spacing_mm
     nearer = distance_to_mm(is_soft, spacing_mm) < distance_to_mm(core & ~is_soft, spacing_mm)
     gain = np.float32(settings.boundary_fraction / settings.soft_boundary_fraction)
-    return np.where(nearer, fraction * gain, fraction).astype(np.float32)
+    return np.where(nearer, gain, 1).astype(np.float32)
 
 
-def _fraction(case: PreparedCase, found: Evidence, core: Mask, *, settings: AcuteSettings) -> Volume:
-    fraction = lesion_fraction(
-        found.brightness,
-        case.adc_change,
-        brightness_sd=found.brightness_sd,
-        adc_change_sd=found.adc_change_sd,
-        core=core,
-        core_weight=found.unvetoed - settings.grow_evidence,
-        level_mm=settings.level_mm,
-        reach_mm=settings.growth_mm,
-        spacing_mm=case.frame.spacing_mm,
-    )
-    return np.where(case.tissue, fraction, 0).astype(np.float32)
+def _first_boundary(case: PreparedCase, found: Evidence, core: Mask, *, settings: AcuteSettings) -> Mask:
+    """Return the candidates: what shows half of the contrast of the strong evidence nearby."""
+    if not core.any():
+        return core
+    spacing_mm = case.frame.spacing_mm
+    # full voxels have the stronger evidence and weigh more than partial ones
+    weight = np.where(core, found.unvetoed - settings.grow_evidence, 0).astype(np.float32)
+    share = lesion_share(found.unexpected, weight, level_mm=settings.level_mm, spacing_mm=spacing_mm)
+    near = case.tissue & (distance_to_mm(core, spacing_mm) <= settings.growth_mm)
+    bright = found.unexpected.brightness > 0
+    return np.asarray(near & bright & (share.fraction > settings.boundary_fraction), dtype=np.bool_)
 
 
 def _numbers(
@@ -247,12 +257,12 @@ def _numbers(
         "component_evidence": settings.component_evidence,
         "boundary_fraction": settings.boundary_fraction,
         "midplane_asymmetry": case.plane.asymmetry,
-        "normal_log_dwi_sd": float(np.median(found.brightness_sd[case.tissue])),
+        "normal_log_dwi_sd": float(np.median(found.plain.brightness_sd[case.tissue])),
     }
     if case.adc_change is not None:
         numbers["usual_adc_um2_per_s"] = case.usual_adc_um2_per_s
     if drawing.mask.any():
-        numbers["mean_log_dwi_contrast"] = float(found.brightness[drawing.mask].mean(dtype=np.float64))
+        numbers["mean_log_dwi_contrast"] = float(found.plain.brightness[drawing.mask].mean(dtype=np.float64))
         if case.adc_change is not None:
             change = float(case.adc_change[drawing.mask].mean(dtype=np.float64))
             numbers["mean_adc_ratio"] = float(np.exp(change))
@@ -263,7 +273,8 @@ def _limits_ml(case: PreparedCase, drawing: Drawing) -> dict[str, float]:
     """Range of the volume: boundary at other shares of the contrast, its own blur, components in doubt.
 
     Half of a half-voxel shift of the boundary in plane is added on either side, and components that were
-    kept or left out narrowly count on one side only. bench/segmentation.py prints how often the true volume
+    kept or left out narrowly count on one side only. What is found of a faint infarct is the more visible
+    part: the weaker its contrast, the more is missed. bench/segmentation.py prints how often the true volume
     lies inside.
     """
     voxel_ml = case.frame.voxel_volume_ml
@@ -276,7 +287,9 @@ def _limits_ml(case: PreparedCase, drawing: Drawing) -> dict[str, float]:
     unsure_ml = sum(c.volume_ml for c in drawing.components if c.kept and c.unsure)
     possible_ml = sum(c.volume_ml for c in drawing.components if not c.kept and c.unsure)
     low_ml = int(drawing.low.sum()) * voxel_ml + inner - unsure_ml
-    high_ml = int(drawing.high.sum()) * voxel_ml + outer + possible_ml
+    missed = np.minimum(FAINT_STRENGTH / drawing.share.strength[drawing.mask], 1)
+    missed_ml = float(missed.sum(dtype=np.float64)) * voxel_ml
+    high_ml = int(drawing.high.sum()) * voxel_ml + outer + possible_ml + missed_ml
     return {
         "volume_ml_low": min(max(low_ml, 0.0), drawn_ml),
         "volume_ml_high": max(high_ml, drawn_ml),
@@ -290,5 +303,5 @@ def _partial_volume_ml(drawing: Drawing, voxel_ml: float) -> float:
         return 0.0
     inner = ndimage.binary_erosion(mask, neighbourhood(6))
     shell = ndimage.binary_dilation(mask, neighbourhood(6)) & ~inner
-    share = np.clip(drawing.fraction[shell], 0, 1).sum(dtype=np.float64)
+    share = np.clip(drawing.share.fraction[shell], 0, 1).sum(dtype=np.float64)
     return float((int(inner.sum()) + share) * voxel_ml)

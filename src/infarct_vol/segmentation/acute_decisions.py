@@ -63,7 +63,7 @@ def acute_decisions(trace: AcuteTrace) -> NDArray[np.uint8]:
     The first reason that holds is given, in the order of the steps from the mask backwards.
     """
     case, drawing, settings = trace.case, trace.drawing, trace.settings
-    reached = drawing.fraction > settings.boundary_fraction
+    reached = drawing.share.settled > settings.boundary_fraction
     rejected = select_components(drawing.labels, np.array([not c.kept for c in drawing.components], bool))
     reasons = [
         (drawing.mask & drawing.core, AcuteDecision.CORE),
@@ -71,7 +71,7 @@ def acute_decisions(trace: AcuteTrace) -> NDArray[np.uint8]:
         (drawing.mask, AcuteDecision.FILLED),
         (rejected, AcuteDecision.REJECTED),
         (reached, AcuteDecision.DROPPED),
-        (drawing.fraction > 0, AcuteDecision.LOW_SHARE),
+        (drawing.share.settled > 0, AcuteDecision.LOW_SHARE),
         (case.tissue & (trace.found.total > settings.grow_evidence), AcuteDecision.NO_SEED),
         (case.tissue, AcuteDecision.NORMAL),
         (case.csf, AcuteDecision.CSF),

@@ -178,7 +178,7 @@ def _describe(case: PreparedCase, found: Evidence, labels: Labels, count: int) -
     mean_total = ndimage.mean(found.total, labels, index)
     volume_ml = component_sizes(labels, count) * case.frame.voxel_volume_ml
     peak = ndimage.maximum(found.total, labels, index)
-    brightness = ndimage.mean(found.brightness, labels, index)
+    brightness = ndimage.mean(found.plain.brightness, labels, index)
     regional = ndimage.maximum(found.regional, labels, index)
     return [
         Component(
@@ -237,12 +237,12 @@ def _standout(
     part = labels[wide] == label
     distance = distance_to_mm(part, spacing_mm)
     ring = (distance > RING_MM[0]) & (distance <= RING_MM[1]) & case.tissue[wide] & (labels[wide] == 0)
-    values = found.brightness[wide]
+    values = found.plain.brightness[wide]
     mean = float(values[part].mean(dtype=np.float64))
     around = values[ring]
     if around.size < RING_VOXELS:
         return 0.0
     middle, high = (float(v) for v in np.percentile(around, (50, 95)))
     # 95th percentile of a normal distribution: 1.64 SD; the upper half alone, CSF darkens the lower
-    quietest = QUIETEST_RING * float(found.brightness_sd[wide][part].mean(dtype=np.float64))
+    quietest = QUIETEST_RING * float(found.plain.brightness_sd[wide][part].mean(dtype=np.float64))
     return (mean - middle) / max((high - middle) / 1.64, quietest)

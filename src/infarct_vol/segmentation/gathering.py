@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from infarct_vol.segmentation.cleanup import keep_touching, neighbourhood
 from infarct_vol.segmentation.evidence import Features, LesionModel, log_likelihood_ratio
+from infarct_vol.segmentation.expectation import without_expected
 from infarct_vol.segmentation.reference import (
     local_reference,
     local_spread,
@@ -35,37 +36,58 @@ MIRROR_FLOOR = -0.1
 
 
 @dataclass(frozen=True, eq=False)
+class Contrast:
+    """How far voxels differ from what they are compared with, arrays (X, Y, Z) in the canonical box.
+
+    Parameters
+    ----------
+    brightness, brightness_sd
+        Log DWI over its reference, and its local spread in normal tissue.
+    adc_change, adc_change_sd
+        The same of log ADC over the brain's usual ADC; ``None`` without an ADC map.
+    """
+
+    brightness: Volume
+    brightness_sd: Volume
+    adc_change: Volume | None
+    adc_change_sd: Volume | None
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """Evidence of one pass, arrays (X, Y, Z) in the canonical box.
 
     Parameters
     ----------
-    brightness, brightness_sd
-        Log DWI over its local reference, and its local spread.
-    adc_change_sd
-        Local spread of the log ADC; ``None`` without an ADC map.
+    plain
+        Contrast to the tissue nearby.
+    unexpected
+        What is left of it without the healthy look that the mirrored hemisphere foretells.
     own
-        Log likelihood ratio of the voxel's own DWI and ADC.
+        Log likelihood ratio of the voxel's own plain contrast.
     total
         The same with what the mirrored hemisphere adds or takes.
+    residual
+        Log likelihood ratio of the unexpected contrast.
     regional
-        Mean of ``own`` over the tissue nearby: what a large faint infarct shows and a noisy voxel does not.
+        Mean of ``residual`` over the tissue nearby: what a large faint infarct shows and a noisy voxel does
+        not.
     reference
         Tissue the voxels were compared with, without the provisional lesion of the pass before.
     """
 
-    brightness: Volume
-    brightness_sd: Volume
-    adc_change_sd: Volume | None
+    plain: Contrast
+    unexpected: Contrast
     own: Volume
     total: Volume
+    residual: Volume
     regional: Volume
     reference: Mask
 
     @property
     def unvetoed(self) -> Volume:
         """Evidence that a bright mirror image cannot take away: for regions that are sure by themselves."""
-        return np.maximum(self.total, self.own)
+        return np.maximum(np.maximum(self.total, self.own), self.residual)
 
 
 def gather_evidence(case: PreparedCase, *, model: LesionModel, settings: AcuteSettings) -> Evidence:
@@ -119,51 +141,72 @@ def _one_pass(
     )
     centre, _ = robust_centre_and_spread(bright[reference])
     bright = np.where(tissue, bright - np.float32(centre), 0).astype(np.float32)
-    # the first pass knows no lesion yet, and a large one would pass for local spread
-    spread_mm = SPREAD_MM if len(sigmas) > 1 else None
+    # the first pass knows no lesion yet, and a large one would pass for local spread, or for healthy
+    first = len(sigmas) == 1
+    plain = _contrast(case, bright, change, reference, spread_mm=None if first else SPREAD_MM)
+    unexpected = plain
+    if change is not None and not first:
+        left = without_expected((bright, change), tissue, reference, plane=case.plane, spacing_mm=spacing_mm)
+        unexpected = _contrast(case, left[0], left[1], reference, spread_mm=SPREAD_MM)
+    own = _log_ratio(case, plain, reference, model=model)
+    residual = own if unexpected is plain else _log_ratio(case, unexpected, reference, model=model)
+    asymmetry = _asymmetry(case, plain, settings)
+    total = np.where(
+        tissue, own + np.clip(asymmetry, -settings.mirror_veto, settings.mirror_support), NO_EVIDENCE
+    )
+    regional = smooth_in_tissue(
+        np.clip(residual, *REGIONAL_LIMITS), tissue, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm
+    )
+    return Evidence(plain, unexpected, own, total.astype(np.float32), residual, regional, reference)
+
+
+def _contrast(
+    case: PreparedCase, bright: Volume, change: Volume | None, reference: Mask, *, spread_mm: float | None
+) -> Contrast:
+    spacing_mm = case.frame.spacing_mm
     bright_sd = local_spread(bright, reference, sigma_mm=spread_mm, spacing_mm=spacing_mm)
-    change_sd = None
-    if change is not None:
-        change_sd = local_spread(change, reference, sigma_mm=spread_mm, spacing_mm=spacing_mm)
+    if change is None:
+        return Contrast(bright, bright_sd, None, None)
+    change_sd = local_spread(change, reference, sigma_mm=spread_mm, spacing_mm=spacing_mm)
+    return Contrast(bright, bright_sd, change, change_sd)
+
+
+def _log_ratio(case: PreparedCase, seen: Contrast, reference: Mask, *, model: LesionModel) -> Volume:
+    """Log likelihood ratio of every tissue voxel; `NO_EVIDENCE` where it is dark or not tissue."""
+    tissue = case.tissue
     features = Features(
-        brightness=bright[tissue],
-        brightness_sd=bright_sd[tissue],
-        adc_change=None if change is None else change[tissue],
-        adc_change_sd=None if change_sd is None else change_sd[tissue],
-        correlation=_correlation(bright, bright_sd, change, change_sd, reference),
+        brightness=seen.brightness[tissue],
+        brightness_sd=seen.brightness_sd[tissue],
+        adc_change=None if seen.adc_change is None else seen.adc_change[tissue],
+        adc_change_sd=None if seen.adc_change_sd is None else seen.adc_change_sd[tissue],
+        correlation=_correlation(seen, reference),
     )
     ratio = log_likelihood_ratio(features, model)
     ratio[features.brightness < 0] = NO_EVIDENCE
-    if features.adc_change is not None:
-        raised = features.adc_change > ADC_RISE_LIMIT
+    if case.adc_change is not None:
+        raised = case.adc_change[tissue] > ADC_RISE_LIMIT
         ratio[raised] = np.minimum(ratio[raised], ADC_RISE_EVIDENCE)
-    own = np.full(tissue.shape, NO_EVIDENCE, dtype=np.float32)
-    own[tissue] = ratio
-    total = own.copy()
-    asymmetry = _asymmetry(case, bright, bright_sd, settings)[tissue]
-    total[tissue] = ratio + np.clip(asymmetry, -settings.mirror_veto, settings.mirror_support)
-    regional = smooth_in_tissue(
-        np.clip(own, *REGIONAL_LIMITS), tissue, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm
-    )
-    return Evidence(bright, bright_sd, change_sd, own, total, regional, reference)
+    everywhere = np.full(tissue.shape, NO_EVIDENCE, dtype=np.float32)
+    everywhere[tissue] = ratio
+    return everywhere
 
 
-def _correlation(
-    bright: Volume, bright_sd: Volume, change: Volume | None, change_sd: Volume | None, reference: Mask
-) -> float:
-    if change is None or change_sd is None:
+def _correlation(seen: Contrast, reference: Mask) -> float:
+    if seen.adc_change is None or seen.adc_change_sd is None:
         return 0.0
-    a, c = bright[reference] / bright_sd[reference], change[reference] / change_sd[reference]
+    a = seen.brightness[reference] / seen.brightness_sd[reference]
+    c = seen.adc_change[reference] / seen.adc_change_sd[reference]
     usual = (np.abs(a) < 3) & (np.abs(c) < 3)
     a, c = a[usual].astype(np.float64), c[usual].astype(np.float64)
     scale = np.sqrt((a * a).sum() * (c * c).sum())
     return float(np.clip((a * c).sum() / scale, -0.9, 0.9)) if scale > 0 else 0.0
 
 
-def _asymmetry(case: PreparedCase, bright: Volume, bright_sd: Volume, settings: AcuteSettings) -> Volume:
+def _asymmetry(case: PreparedCase, plain: Contrast, settings: AcuteSettings) -> Volume:
     """How many local SD a voxel is brighter than anything near its mirror image."""
     spacing_mm = case.frame.spacing_mm
-    seen = np.where(case.tissue, bright, np.float32(-0.5))
+    seen = np.where(case.tissue, plain.brightness, np.float32(-0.5))
     twin = reflect(seen, case.plane, spacing_mm, outside=-0.5)
     twin = brightest_nearby(twin, spacing_mm, reach_mm=settings.mirror_reach_mm)
-    return np.asarray((bright - np.maximum(twin, MIRROR_FLOOR)) / bright_sd, dtype=np.float32)
+    above = plain.brightness - np.maximum(twin, MIRROR_FLOOR)
+    return np.asarray(above / plain.brightness_sd, dtype=np.float32)

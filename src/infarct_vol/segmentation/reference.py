@@ -19,8 +19,8 @@ Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 ZERO_PERCENT = 1.0
-TREND_SAMPLES = 20_000
-TREND_ROUNDS = 8
+FIT_SAMPLES = 20_000
+FIT_ROUNDS = 8
 # share of the kernel that must be reference tissue before a scale is trusted by half
 HALF_TRUST = 0.03
 # Gaussian kernels are cut at three standard deviations
@@ -59,9 +59,6 @@ def weighted_sums(
 ) -> tuple[Volume, Volume]:
     """Gaussian-weighted sum of ``values * weight`` and of ``weight``.
 
-    Wide kernels are applied to block means, which costs little and changes nothing that a kernel of that
-    width could resolve.
-
     Parameters
     ----------
     values, weight
@@ -71,14 +68,22 @@ def weighted_sums(
     spacing_mm
         (3,) voxel spacing.
     """
+    return (
+        smoothed(values * weight, sigma_mm=sigma_mm, spacing_mm=spacing_mm),
+        smoothed(weight, sigma_mm=sigma_mm, spacing_mm=spacing_mm),
+    )
+
+
+def smoothed(volume: Volume, *, sigma_mm: float, spacing_mm: NDArray[np.float64]) -> Volume:
+    """Gaussian mean with zeros outside the box; of block means where the kernel is many voxels wide.
+
+    That costs little and changes nothing that a kernel of that width could resolve.
+    """
     blocks = [max(1, int(sigma_mm / 3.0 / s)) for s in spacing_mm]
     sigma = [sigma_mm / (s * n) for s, n in zip(spacing_mm, blocks, strict=True)]
-    sums = []
-    for volume in (values * weight, weight):
-        coarse = _block_mean(volume, blocks)
-        coarse = ndimage.gaussian_filter(coarse, sigma, mode="constant", truncate=TRUNCATE)
-        sums.append(_spread_blocks(coarse, blocks, volume.shape))
-    return sums[0], sums[1]
+    coarse = _block_mean(volume, blocks)
+    coarse = ndimage.gaussian_filter(coarse, sigma, mode="constant", truncate=TRUNCATE)
+    return _spread_blocks(coarse, blocks, volume.shape)
 
 
 def weighted_mean(
@@ -145,25 +150,42 @@ def smooth_trend(
     not taken for shading.
     """
     terms = _trend_terms(values.shape, plane=plane, spacing_mm=spacing_mm)
-    chosen = np.flatnonzero(reference)
-    chosen = chosen[:: max(1, len(chosen) // TREND_SAMPLES)]
-    design = np.stack([np.broadcast_to(t, values.shape).ravel()[chosen] for t in terms], axis=1).astype(
-        np.float64
-    )
-    coefficients = _robust_fit(design, values.ravel()[chosen].astype(np.float64))
     trend = np.zeros(values.shape, dtype=np.float32)
-    for coefficient, term in zip(coefficients, terms, strict=True):
+    for coefficient, term in zip(robust_fit(values, terms, where=reference), terms, strict=True):
         trend += np.float32(coefficient) * term
     return trend
 
 
-def _robust_fit(design: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+def robust_fit(values: Volume, terms: Sequence[Volume], *, where: Mask) -> NDArray[np.float64]:
+    """Fit a volume as a robust linear combination of others, on voxels spread evenly over a mask.
+
+    Parameters
+    ----------
+    values
+        (X, Y, Z).
+    terms
+        M volumes that broadcast to (X, Y, Z).
+    where
+        (X, Y, Z) voxels to fit; about 20 000 of them are used.
+
+    Returns
+    -------
+    numpy.ndarray
+        (M,) coefficients; least squares with Tukey's biweight.
+    """
+    chosen = np.flatnonzero(where)
+    chosen = chosen[:: max(1, len(chosen) // FIT_SAMPLES)]
+    design = np.stack([np.broadcast_to(t, values.shape).ravel()[chosen] for t in terms], axis=1)
+    return _biweight(design.astype(np.float64), values.ravel()[chosen].astype(np.float64))
+
+
+def _biweight(design: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least squares with Tukey's biweight; einsum sums in one order whatever the number of threads."""
     weight: NDArray[np.float64] = np.ones(len(wanted))
     coefficients: NDArray[np.float64] = np.zeros(design.shape[1])
     # a slight pull to 0 keeps a term that one thin slab cannot tell from another from running away
     ridge = 1e-6 * len(wanted) * np.eye(design.shape[1])
-    for _ in range(TREND_ROUNDS):
+    for _ in range(FIT_ROUNDS):
         weighted = design * weight[:, None]
         normal = np.einsum("ni,nj->ij", weighted, design) + ridge
         coefficients = np.linalg.solve(normal, np.einsum("ni,n->i", weighted, wanted))

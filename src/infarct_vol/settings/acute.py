@@ -83,9 +83,9 @@ class AcuteSettings(Section):
         "a region, not by any voxel (own trials)",
     )
     regional_evidence: float = Field(
-        0.1,
-        description="natural log; averaged own evidence from which a region is lesion (healthy scans at "
-        "three b-values and two slice thicknesses reached -0.2)",
+        -0.3,
+        description="natural log; averaged unexpected evidence from which a region is lesion (healthy scans "
+        "at three b-values and two slice thicknesses reached -1.0, one place beside an infarct -0.38)",
     )
     component_evidence: float = Field(
         8.0,
@@ -117,7 +117,7 @@ class AcuteSettings(Section):
         "tissue: iron-rich nuclei and cortex reached 2.5",
     )
     standout: float = Field(
-        2.5, ge=0, description="the same for any component under 'standout_below_ml': cortex reached 2.5"
+        2.8, ge=0, description="the same for any component under 'standout_below_ml': cortex reached 2.7"
     )
     standout_below_ml: float = Field(
         1.0,
@@ -165,6 +165,17 @@ class AcuteSettings(Section):
     )
     growth_mm: float = Field(
         6.0, ge=0, description="mm; farthest the mask may reach from a voxel with seed_evidence (own trials)"
+    )
+    neighbour_mm: float = Field(
+        2.0,
+        gt=0,
+        description="mm; SD of the neighbourhood that votes on a voxel of the boundary (own trials)",
+    )
+    neighbour_evidence: float = Field(
+        6.0,
+        ge=0,
+        description="natural log; what neighbours that all agree say about a voxel: next to nothing at an "
+        "edge, much where the voxel's own contrast is weak (own trials)",
     )
     boundary_fraction: float = Field(
         0.5,
