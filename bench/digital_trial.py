@@ -1,4 +1,4 @@
-"""Measure the main job against a digital trial it has not seen: volume, overlap, registration.
+"""Measure the main job against a digital trial it has not seen: volume, change, new lesions, registration.
 
 Example: python bench/digital_trial.py --participants 12 --seed 2026 --jobs 2
 """
@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 import infarct_vol as iv
 from infarct_vol.nifti import load_mask
 from infarct_vol.registration import read_tfm
+from infarct_vol.segmentation.cleanup import dilate_mm
+from infarct_vol.validation.statistics import bland_altman
 
 LARGE_ML = 5.0
+# a voxel farther than this from every true lesion is not a matter of its boundary
+AWAY_MM = 5.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,10 @@ def report(study: Path, out: Path) -> None:
         ("follow-up, under 5 mL", [x for x in lesions if x.visit != "baseline" and 0 < x.true_ml < LARGE_ML]),
     ):
         print(summary(title, chosen))
+    for parameter, title in (("infarct", "DWI to FLAIR"), ("infarct_flair", "FLAIR to FLAIR")):
+        print(change_line(study, out, parameter=parameter, title=title))
+    print(new_lesion_line(study, out))
+    print(false_line(study, out))
     errors = sorted(registration_errors(study, out))
     worst = max(errors, default=(float("nan"),))
     median = float(np.median([e[0] for e in errors])) if errors else float("nan")
@@ -101,6 +109,78 @@ def summary(title: str, lesions: list[Lesion]) -> str:
     return (
         f"{title}: n {len(errors)}, median |volume error| {np.median(errors):.1f} %, "
         f"median Dice {np.median(dices):.3f} (lowest {min(dices):.3f}), without a value {absent}"
+    )
+
+
+def paired_volumes(study: Path, out: Path, *, parameter: str) -> pd.DataFrame:
+    """Return true and measured mL by participant and visit; ``parameter`` names the measured one."""
+    truth = pd.read_csv(study / "derivatives" / "truth" / "truth.csv", keep_default_na=False)
+    of = "new_lesion" if parameter == "new_lesion" else "infarct"
+    truth = truth[(truth.parameter == of) & (truth.modality == "flair")]
+    ours = iv.read_tables(out).volumes
+    ours = ours[ours.parameter == parameter]
+    keys = ["participant_id", "visit"]
+    both = truth[[*keys, "volume_ml"]].merge(ours[[*keys, "volume_ml"]], on=keys, suffixes=("_true", "_ours"))
+    return both.dropna()
+
+
+def change_line(study: Path, out: Path, *, parameter: str, title: str) -> str:
+    """Return one line: error of the change from baseline, in mL and in percent of the true baseline."""
+    both = paired_volumes(study, out, parameter=parameter)
+    first = both[both.visit == "baseline"].set_index("participant_id")
+    later = both[(both.visit != "baseline") & both.participant_id.isin(first.index)]
+    start = first.loc[later.participant_id]
+    true = later.volume_ml_true.to_numpy() - start.volume_ml_true.to_numpy()
+    ours = later.volume_ml_ours.to_numpy() - start.volume_ml_ours.to_numpy()
+    agreed = bland_altman(true, ours)
+    percent = 100 * (ours - true) / start.volume_ml_true.to_numpy()
+    large = start.volume_ml_true.to_numpy() >= LARGE_ML
+    return (
+        f"change from baseline, {title}: n {agreed.n}, bias {agreed.bias:+.2f} mL, limits of agreement "
+        f"{agreed.lower:.2f} to {agreed.upper:.2f} mL; in percent of a baseline of 5 mL and more (n "
+        f"{int(large.sum())}): mean {percent[large].mean():+.1f} %, median {np.median(percent[large]):+.1f} %"
+    )
+
+
+def new_lesion_line(study: Path, out: Path) -> str:
+    """Return one line: new lesions that are there, and the most that is reported where there is none."""
+    both = paired_volumes(study, out, parameter="new_lesion")
+    there, none = both[both.volume_ml_true > 0], both[both.volume_ml_true == 0]
+    pairs = ", ".join(f"{r.volume_ml_ours:.2f} of {r.volume_ml_true:.2f} mL" for r in there.itertuples())
+    return (
+        f"new remote lesions: {pairs or 'none there'}; where there is none (n {len(none)}): "
+        f"most {none.volume_ml_ours.max():.2f} mL"
+    )
+
+
+def false_line(study: Path, out: Path) -> str:
+    """Return one line: what is called infarct away from every true lesion, white matter above all."""
+    truth_root = study / "derivatives" / "truth"
+    truth = pd.read_csv(truth_root / "truth.csv", keep_default_na=False)
+    truth = truth[truth.parameter.isin(["infarct", "new_lesion"])]
+    volumes = iv.read_tables(out).volumes
+    away = {}
+    for row in volumes[(volumes.parameter == "infarct") & volumes.volume_ml.notna()].itertuples():
+        mask = load_mask(out / row.mask_path)
+        modality = "dwi" if row.visit == "baseline" else "flair"
+        true = np.zeros_like(mask.data)
+        for path in truth[
+            (truth.participant_id == row.participant_id)
+            & (truth.visit == row.visit)
+            & (truth.modality == modality)
+            & (truth.mask_path != "")
+        ].mask_path:
+            true |= load_mask(truth_root / path).data
+        near = dilate_mm(true, radius_mm=AWAY_MM, spacing_mm=mask.grid.spacing_mm)
+        away[f"{row.participant_id} {row.visit}"] = int((mask.data & ~near).sum()) * mask.grid.voxel_volume_ml
+    worst = max(away, key=lambda name: away[name])
+    leukoaraiosis = set(truth[truth.scenario == "white_matter"].participant_id)
+    of_these = [ml for name, ml in away.items() if name.split()[0] in leukoaraiosis]
+    visits = sum(ml > 0 for ml in away.values())
+    return (
+        f"called infarct more than {AWAY_MM:g} mm from every true lesion: in {visits} of {len(away)} visits, "
+        f"most {away[worst]:.2f} mL ({worst}); with white-matter hyperintensity (n {len(of_these)}): most "
+        f"{max(of_these, default=float('nan')):.2f} mL"
     )
 
 

@@ -109,7 +109,7 @@ class Component:
 
     def region(self, settings: AcuteSettings) -> bool:
         """Tell whether it is sure as a region."""
-        return self.has_adc and self.regional > settings.regional_evidence
+        return self.has_adc and self.regional > settings.region_peak_evidence
 
     def shines_through(self, settings: AcuteSettings) -> bool:
         """Tell whether it is too large for its ADC to be mixed with tissue, yet hardly lowered."""

@@ -87,6 +87,11 @@ class AcuteSettings(Section):
         description="natural log; averaged unexpected evidence from which a region is lesion (healthy scans "
         "at three b-values and two slice thicknesses reached -1.0, one place beside an infarct -0.38)",
     )
+    region_peak_evidence: float = Field(
+        0.0,
+        description="natural log; what such a region must reach somewhere to be kept as one (1 mL of petrous "
+        "bone in a digital patient reached -0.15)",
+    )
     component_evidence: float = Field(
         8.0,
         description="natural log; peak a component of 0.1 mL needs to be kept (own trials: in a healthy scan "
