@@ -220,7 +220,9 @@ def _late_reason(component: Component, settings: AcuteSettings) -> str:
         return ""
     if peak < component.needed(settings) or component.own_evidence <= 0:
         return f"evidence too weak: peak {peak:.1f}, and it stands out by {standout:.1f} only"
-    if component.brightness < component.visible(settings) and standout < settings.faint_standout:
+    if component.brightness < component.visible(settings) and (
+        standout < settings.faint_standout or peak < settings.component_evidence
+    ):
         return f"faint: {component.brightness:.2f} over its surroundings, stands out by {standout:.1f}"
     if component.volume_ml < settings.standout_below_ml and standout < settings.standout:
         return f"does not stand out: {standout:.1f} spreads of the tissue round it"

@@ -88,9 +88,9 @@ class AcuteSettings(Section):
         "at three b-values and two slice thicknesses reached -1.0, one place beside an infarct -0.38)",
     )
     region_peak_evidence: float = Field(
-        0.0,
-        description="natural log; what such a region must reach somewhere to be kept as one (1 mL of petrous "
-        "bone in a digital patient reached -0.15)",
+        0.4,
+        description="natural log; what such a region must reach somewhere to be kept as one (petrous bone of "
+        "digital patients reached 0.16, cortex of a phantom 0.28)",
     )
     component_evidence: float = Field(
         8.0,
@@ -112,8 +112,8 @@ class AcuteSettings(Section):
     faint_brightness: float = Field(
         0.1,
         ge=0,
-        description="mean log DWI a fainter component needs; it must also reach 'faint_standout' "
-        "(bench/segmentation.py, as all of this kind)",
+        description="mean log DWI a fainter component needs; it must also reach 'faint_standout' and, "
+        "whatever its size, 'component_evidence' (bench/segmentation.py, as all of this kind)",
     )
     faint_standout: float = Field(
         3.0,
