@@ -109,7 +109,8 @@ class Component:
 
     def region(self, settings: AcuteSettings) -> bool:
         """Tell whether it is sure as a region."""
-        return self.has_adc and self.regional > settings.region_peak_evidence
+        needed = max(settings.regional_evidence, settings.region_peak_evidence)
+        return self.has_adc and self.regional > needed
 
     def shines_through(self, settings: AcuteSettings) -> bool:
         """Tell whether it is too large for its ADC to be mixed with tissue, yet hardly lowered."""
