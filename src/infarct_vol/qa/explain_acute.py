@@ -288,7 +288,7 @@ def _evidence(trace: AcuteTrace) -> tuple[Panel, ...]:
             outlines=((f"above {settings.regional_evidence:g}", region, SEED_COLOUR),),
         ),
         Panel(
-            "Share of lesion contrast, with the neighbours' vote",
+            "Share of lesion contrast",
             _in(trace.drawing.share.settled, tissue),
             Scale((0.0, 1.0), "0 normal, 1 like the lesion", SHARE),
             outlines=((f"boundary: {settings.boundary_fraction:g}", boundary, BOUNDARY_COLOUR),),
