@@ -54,10 +54,12 @@ def main() -> None:
     parser.add_argument("scans", type=Path, help="folder of the real scans and shapes")
     parser.add_argument("--draws", type=int, default=2, help="lesions made of each shape in each background")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faint", action="store_true", help="ADC ratio from 0.72, T2 effect up to 0.25 only")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--csv", type=Path, help="also write every case")
     options = parser.parse_args()
-    recipes = list(all_recipes(len(shape_paths(options.scans)), draws=options.draws, seed=options.seed))
+    shapes = len(shape_paths(options.scans))
+    recipes = list(all_recipes(shapes, draws=options.draws, seed=options.seed, faint=options.faint))
     work = partial(measure_case, scans=options.scans, seed=options.seed)
     with ProcessPoolExecutor(options.jobs) as pool:
         rows = [row for found in pool.map(work, recipes, chunksize=8) for row in found]
@@ -92,14 +94,15 @@ SCANNED = [
 ]
 
 
-def all_recipes(shapes: int, *, draws: int, seed: int) -> Iterator[Recipe]:
+def all_recipes(shapes: int, *, draws: int, seed: int, faint: bool) -> Iterator[Recipe]:
     """Yield lesions of every shape in every background: first draw in full size, others also smaller."""
+    lowest_adc, highest_t2 = (0.72, 0.25) if faint else (0.5, 0.7)
     rng = np.random.default_rng(seed)
     for shape in range(shapes):
         for draw in range(draws):
             recipe = {
-                "adc_ratio": float(rng.uniform(0.5, 0.85)),
-                "t2_effect": float(rng.uniform(0.0, 0.7)),
+                "adc_ratio": float(rng.uniform(lowest_adc, 0.85)),
+                "t2_effect": float(rng.uniform(0.0, highest_t2)),
                 "bvalue": float(rng.choice([800, 1000, 1000, 1200])),
                 "into_fluid": bool(rng.random() < 0.3),
                 "texture": float(rng.choice([0.05, 0.12, 0.2])),
