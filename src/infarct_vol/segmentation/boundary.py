@@ -9,13 +9,14 @@ Signal Process 40:2570).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.segmentation.cleanup import bounding_box, distance_to_mm
 from infarct_vol.segmentation.gathering import Contrast
-from infarct_vol.segmentation.reference import smooth_in_tissue, weighted_mean
+from infarct_vol.segmentation.reference import smoothed, weighted_mean
 from infarct_vol.settings import AcuteSettings
 
 Volume = NDArray[np.float32]
@@ -32,6 +33,8 @@ VOTES = 4
 OWN_VOICE = 20.0
 # a spread narrower than this is an accident
 LEAST_SPREAD = np.float32(0.06)
+# share of tissue in a neighbourhood, never taken for less
+LEAST_TISSUE = np.float32(1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,16 +144,18 @@ def settled_share(
     seen, tissue, gain = _part(seen, box), tissue[box], gain[box]
     near = tissue & (distance_to_mm(core[box], spacing_mm) <= settings.growth_mm)
     lesion = (start[box] & near).astype(np.float32)
-    nearby = smooth_in_tissue(lesion, tissue, sigma_mm=settings.neighbour_mm, spacing_mm=spacing_mm)
+    smooth = partial(smoothed, sigma_mm=settings.neighbour_mm, spacing_mm=spacing_mm)
+    solid = np.maximum(smooth(tissue.astype(np.float32)), LEAST_TISSUE)
+    nearby = smooth(lesion) / solid
     middle = np.float32(settings.boundary_fraction)
     for _ in range(ROUNDS):
         # the inside counts: at the edge are partial voxels, and the brightest alone are not typical
-        inside = lesion * nearby
+        inside = (lesion * nearby).astype(np.float32)
         share = lesion_share(seen, inside, level_mm=settings.level_mm, spacing_mm=spacing_mm)
         own = (share.fraction * gain - middle) * share.strength
         own = np.clip(own, -OWN_VOICE, OWN_VOICE)
         for _ in range(VOTES):
-            nearby = smooth_in_tissue(lesion, tissue, sigma_mm=settings.neighbour_mm, spacing_mm=spacing_mm)
+            nearby = smooth(lesion) / solid
             vote = np.float32(settings.neighbour_evidence) * (2 * nearby - 1)
             lesion = np.where(near, 1 / (1 + np.exp(-(own + vote))), 0).astype(np.float32)
     out.fraction[box] = np.where(near, share.fraction * gain, 0)

@@ -1,6 +1,6 @@
 """What this patient's healthy tissue would show: its mirror image, and how near to fluid it lies.
 
-Half of the spread of normal tissue is anatomy, not noise: cortex is brighter than white matter, tissue beside
+Much of the spread of normal tissue is anatomy, not noise: cortex is brighter than white matter, tissue beside
 a sulcus is darker. Both hemispheres share it, so each voxel's healthy look is foretold from the other side
 by a line fitted to the patient's own reference tissue, and what is left is evidence.
 """
