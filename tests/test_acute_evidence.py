@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from infarct_vol.segmentation.boundary import lesion_share, settled_share
+from infarct_vol.segmentation.components import shine_through_areas
 from infarct_vol.segmentation.expectation import without_expected
 from infarct_vol.segmentation.gathering import Contrast
 from infarct_vol.segmentation.symmetry import MirrorPlane
@@ -126,3 +129,33 @@ def test_the_share_of_a_half_filled_voxel_is_a_half():
     share = lesion_share(seen, weight, level_mm=6.0, spacing_mm=SPACING_MM)
     assert share.fraction[30].mean() == pytest.approx(0.5, abs=1e-4)
     assert share.fraction[25].mean() == pytest.approx(1.0, abs=1e-4)
+
+
+INFARCT, BESIDE = ball((20, 30, 15), 6), ball((31, 30, 15), 7)
+"""7.2 mL with a low ADC, and the touching 11.5 mL that are bright alone; 1 to 2 of these overlap."""
+
+
+def areas(candidates: np.ndarray, *, beside: float, **changes) -> np.ndarray:
+    """Return what leaves the candidates where the ADC beside the infarct is a given share of the usual."""
+    brightness = np.where(INFARCT, 0.5, np.where(BESIDE, 0.3, 0)).astype(np.float32)
+    change = np.where(INFARCT, np.log(0.6), np.where(BESIDE, np.log(beside), 0)).astype(np.float32)
+    case = SimpleNamespace(
+        adc_change=change, frame=SimpleNamespace(spacing_mm=SPACING_MM, voxel_volume_ml=0.008)
+    )
+    found = SimpleNamespace(plain=SimpleNamespace(brightness=brightness))
+    return shine_through_areas(case, found, candidates, settings=AcuteSettings(**changes))
+
+
+def test_what_is_bright_without_a_low_adc_leaves_a_candidate_and_the_infarct_stays():
+    left = areas(INFARCT | BESIDE, beside=0.97)
+    assert left[BESIDE & ~INFARCT].mean() > 0.7
+    assert not left[INFARCT].any()
+
+
+def test_a_low_adc_or_a_small_share_stays():
+    assert not areas(INFARCT | BESIDE, beside=0.8).any()
+    assert not areas(INFARCT | BESIDE, beside=0.97, shine_through_component_share=0.9).any()
+
+
+def test_a_small_candidate_is_judged_by_its_looks_instead():
+    assert not areas(BESIDE & ball((34, 30, 15), 2), beside=0.97).any()

@@ -146,6 +146,18 @@ def test_a_vanished_infarct_is_a_measured_zero() -> None:
     assert any("0 mL" in flag for flag in result.flags)
 
 
+def test_specks_are_no_infarct_but_named_and_inside_the_range() -> None:
+    """0.10 mL are less than a hundredth of the baseline's 11.5 mL, 0.26 mL are more."""
+    speck = follow(HEAD.with_balls((LESION, 2.9, GLIOSIS)))
+    assert speck.volume_ml == 0.0
+    assert speck.evidence["specks_ml"] == pytest.approx(0.10, abs=0.06)
+    assert speck.evidence["volume_ml_high"] >= speck.evidence["specks_ml"]
+    assert any("specks" in flag and "reader" in flag for flag in speck.flags)
+    left = follow(HEAD.with_balls((LESION, 4.0, GLIOSIS)))
+    assert left.volume_ml > 0.15
+    assert left.evidence["specks_ml"] == 0.0
+
+
 def test_a_cavity_without_a_rim_is_found() -> None:
     result = follow(HEAD.with_balls((LESION, 9, CSF)))
     # 360 voxels of 8 mm3 have their centre within 9 mm; without a rim there is no seam to add

@@ -49,6 +49,11 @@ DECISIONS = {
         "near a seed, but it shows less than the boundary fraction of the contrast there",
     ),
     AcuteDecision.REJECTED: ("candidate left out", "#c2418c", "its component was judged; see the candidates"),
+    AcuteDecision.SHINE_THROUGH: (
+        "bright, ADC as usual",
+        "#8a5fd0",
+        "part of a candidate that is bright without a low ADC, and a fair share of it: T2 or artefact",
+    ),
     AcuteDecision.DROPPED: (
         "piece dropped",
         "#ff9ec4",
@@ -78,7 +83,8 @@ STEPS = (
     "Seeds are voxels whose total evidence is above seed_evidence, and regions whose unexpected evidence, "
     "averaged over the tissue nearby, is above regional_evidence. A candidate reaches from its seeds to "
     "where the voxels show the boundary fraction of the contrast of its strong evidence.",
-    "Every candidate is judged as a whole; those left out are listed with the reason.",
+    "Where a fair share of a candidate is bright without a low ADC, as tissue over petrous bone is, that "
+    "part leaves it. Every candidate is judged as a whole; those left out are listed with the reason.",
     "The boundary of those kept is settled in rounds: the lesion's level is taken from its inside, each "
     "voxel shows a share of it, and its neighbours vote, the more weightily the weaker the contrast is.",
 )

@@ -37,7 +37,7 @@ DECISIONS = {
         "bright, left out",
         "#c2418c",
         "surely brighter than expected, but below the edge of the lesion, joined to no seed at the baseline "
-        "lesion, or too small",
+        "lesion, or too small, as specks of a vanished infarct are",
     ),
     FollowUpDecision.SEED: (
         "in: seed of the rim",

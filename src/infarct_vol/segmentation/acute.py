@@ -28,7 +28,7 @@ from infarct_vol.segmentation.cleanup import (
     neighbourhood,
     select_components,
 )
-from infarct_vol.segmentation.components import Component, judge_components
+from infarct_vol.segmentation.components import Component, judge_components, shine_through_areas
 from infarct_vol.segmentation.evidence import LesionModel
 from infarct_vol.segmentation.gathering import Evidence, gather_evidence, lesion_core
 from infarct_vol.segmentation.reader_flags import reader_flags
@@ -57,6 +57,7 @@ class Drawing:
     high: Mask
     share: SettledShare
     core: Mask
+    shine_through: Mask
     components: tuple[Component, ...]
     labels: NDArray[np.int32]
 
@@ -171,6 +172,9 @@ def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Dra
     first = keep_touching(
         _first_boundary(case, found, core, settings=settings), core, connectivity=settings.connectivity
     )
+    through = shine_through_areas(case, found, first, settings=settings)
+    core &= ~through
+    first = keep_touching(first & ~through, core, connectivity=settings.connectivity)
     labels, count = label_components(first, connectivity=settings.connectivity)
     components = judge_components(case, found, labels, count, settings=settings)
     kept = select_components(labels, np.array([c.kept for c in components], dtype=np.bool_))
@@ -179,7 +183,7 @@ def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Dra
         found.unexpected,
         core,
         kept,
-        tissue=case.tissue,
+        tissue=case.tissue & ~through,
         gain=_softness(core, labels, components, case=case, settings=settings),
         settings=settings,
         spacing_mm=case.frame.spacing_mm,
@@ -195,6 +199,7 @@ def draw(case: PreparedCase, found: Evidence, *, settings: AcuteSettings) -> Dra
         high=at(max(settings.boundary_fraction - margin, 0.01)),
         share=share,
         core=core,
+        shine_through=through,
         components=tuple(components),
         labels=labels,
     )

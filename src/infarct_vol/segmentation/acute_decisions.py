@@ -26,10 +26,11 @@ class AcuteDecision(IntEnum):
     NO_SEED = 4
     LOW_SHARE = 5
     REJECTED = 6
-    DROPPED = 7
-    CORE = 8
-    GROWN = 9
-    FILLED = 10
+    SHINE_THROUGH = 7
+    DROPPED = 8
+    CORE = 9
+    GROWN = 10
+    FILLED = 11
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def acute_decisions(trace: AcuteTrace) -> NDArray[np.uint8]:
         (drawing.mask & reached, AcuteDecision.GROWN),
         (drawing.mask, AcuteDecision.FILLED),
         (rejected, AcuteDecision.REJECTED),
+        (drawing.shine_through, AcuteDecision.SHINE_THROUGH),
         (reached, AcuteDecision.DROPPED),
         (drawing.share.settled > 0, AcuteDecision.LOW_SHARE),
         (case.tissue & (trace.found.total > settings.grow_evidence), AcuteDecision.NO_SEED),

@@ -16,9 +16,11 @@ from infarct_vol.segmentation.cavity import tissue_at_baseline
 from infarct_vol.segmentation.chronic_evidence import Evidence, gather_evidence
 from infarct_vol.segmentation.chronic_lesion import (
     METHOD,
+    SPECK_SHARE,
     Infarct,
     find_infarct,
     find_new_lesions,
+    holds_only_specks,
     lesion_level,
     limits_ml,
     region_box,
@@ -172,7 +174,12 @@ def _delineated(
     if dark_on_t1w is not None:
         dark = infarct.whole & evidence.near & dark_on_t1w[box]
         infarct = Infarct(infarct.whole, infarct.cavity | dark)
-    numbers = _numbers(evidence, infarct, settings, level=level)
+    specks_ml = 0.0
+    if holds_only_specks(infarct.whole, evidence, settings):
+        specks_ml = int(np.count_nonzero(infarct.whole)) * flair.grid.voxel_volume_ml
+        nothing = np.zeros_like(infarct.whole)
+        infarct = Infarct(nothing, nothing)
+    numbers = _numbers(evidence, infarct, settings, level=level) | {"specks_ml": specks_ml}
     numbers |= {"baseline_lesion_seen_share": seen_share, "region_mm": settings.region_mm}
     parts = {name: _placed(part, new.shape, box) for name, part in infarct.parts.items()} | {
         "new_lesion": new
@@ -290,7 +297,12 @@ def _flags(
 ) -> tuple[str, ...]:
     flags = []
     voxel_ml = evidence.grid.voxel_volume_ml
-    if not infarct.whole.any():
+    if numbers["specks_ml"] > 0:
+        flags.append(
+            f"of the baseline infarct only specks of {numbers['specks_ml']:.2f} mL in all seem left, none "
+            f"of them {SPECK_SHARE:.0%} of it: 0 mL, to be confirmed by a reader"
+        )
+    elif not infarct.whole.any():
         flags.append("nothing of the baseline infarct is visible any more: 0 mL, to be confirmed by a reader")
     if numbers["baseline_lesion_seen_share"] < 0.98:
         share = numbers["baseline_lesion_seen_share"]

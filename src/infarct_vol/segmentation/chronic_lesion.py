@@ -28,7 +28,7 @@ from infarct_vol.segmentation.cleanup import (
 )
 from infarct_vol.settings import FollowUpSettings
 
-METHOD = "flair_prior 2"
+METHOD = "flair_prior 3"
 """One method at every visit: tissue brighter, or lost, against what is expected where the infarct was."""
 
 # The edge of a lesion may lie within the noise where its core is sure: half of the seed's z.
@@ -48,6 +48,8 @@ HOLE_MM2 = 60.0
 PIECE_SEEDS = 5
 PIECE_CONTRAST = 1.4
 PIECE_EVIDENCE = 0.4
+# Pieces that are all smaller than this share of the baseline lesion are misfits of the expectation.
+SPECK_SHARE = 0.01
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
 NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
@@ -100,6 +102,18 @@ def find_infarct(
     minimum = settings.minimum_lesion_ml / evidence.grid.voxel_volume_ml
     whole = drop_small(whole, minimum_voxels=minimum, connectivity=settings.connectivity)
     return Infarct(whole, cavity & whole)
+
+
+def holds_only_specks(whole: Mask, evidence: Evidence, settings: FollowUpSettings) -> bool:
+    """Tell whether no piece is larger than misfits of the expectation where an infarct has vanished.
+
+    A piece as large as the smallest new lesion that is reported is more, whatever the baseline lesion was.
+    """
+    labels, count = label_components(whole, connectivity=settings.connectivity)
+    largest = int(component_sizes(labels, count).max(initial=0))
+    baseline = int(np.count_nonzero(evidence.core))
+    reported = settings.minimum_new_lesion_ml / evidence.grid.voxel_volume_ml
+    return 0 < largest < min(SPECK_SHARE * baseline, reported)
 
 
 def limits_ml(drawn: Mask, others: Sequence[Mask], grid: Grid) -> dict[str, float]:

@@ -13,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from infarct_vol.segmentation.cleanup import component_sizes, distance_to_mm
+from infarct_vol.segmentation.cleanup import (
+    component_sizes,
+    distance_to_mm,
+    label_components,
+    select_components,
+)
 from infarct_vol.segmentation.gathering import Evidence
+from infarct_vol.segmentation.reference import weighted_mean
 from infarct_vol.segmentation.tissue import PreparedCase
 from infarct_vol.settings import AcuteSettings
 
 Labels = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 
 # component volume at which exactly `component_evidence` is asked for
 SIZE_OF_FULL_EVIDENCE_ML = 0.1
@@ -165,6 +172,43 @@ def judge_components(
         unsure = component.possible(settings) if reason else not component.clear(settings)
         judged.append(replace(component, reason=reason, unsure=unsure))
     return judged
+
+
+def shine_through_areas(
+    case: PreparedCase, found: Evidence, candidates: Mask, *, settings: AcuteSettings
+) -> Mask:
+    """Parts of large candidates that are bright without a low ADC, as the tissue over petrous bone is.
+
+    An infarct's thin places look like that, too; so such a part counts against a candidate only where it is a
+    fair share of it.
+
+    Parameters
+    ----------
+    case, found
+        Images and evidence in the canonical box.
+    candidates
+        (X, Y, Z) candidates inside their first boundary.
+    settings
+        Acute section of the protocol.
+    """
+    if case.adc_change is None:
+        return np.zeros_like(candidates)
+    spacing_mm = case.frame.spacing_mm
+    labels, count = label_components(candidates, connectivity=settings.connectivity)
+    sizes = component_sizes(labels, count)
+    large = select_components(labels, sizes * case.frame.voxel_volume_ml >= settings.standout_below_ml)
+    if not large.any():
+        return large
+    weight = large.astype(np.float32)
+    brightness, change = (
+        weighted_mean(image, weight, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm)
+        for image in (found.plain.brightness, case.adc_change)
+    )
+    usual = large & (change > np.log(settings.shine_through_area_adc_ratio))
+    usual &= brightness < settings.shine_through_brightness
+    inside = np.bincount(labels[usual], minlength=count + 1)[1:]
+    fair = select_components(labels, inside > settings.shine_through_component_share * sizes)
+    return np.asarray(usual & fair, dtype=np.bool_)
 
 
 def _describe(case: PreparedCase, found: Evidence, labels: Labels, count: int) -> list[Component]:

@@ -110,10 +110,11 @@ class AcuteSettings(Section):
         "about what a reader sees (own trials)",
     )
     faint_brightness: float = Field(
-        0.1,
+        0.14,
         ge=0,
         description="mean log DWI a fainter component needs; it must also reach 'faint_standout' and, "
-        "whatever its size, 'component_evidence' (bench/segmentation.py, as all of this kind)",
+        "whatever its size, 'component_evidence' (cortex of a phantom reached 0.11, true ones kept by this "
+        "rule 0.18)",
     )
     faint_standout: float = Field(
         3.0,
@@ -141,6 +142,19 @@ class AcuteSettings(Section):
         ge=0,
         description="mean log DWI (0.4: half as bright again) from which such a component counts all the "
         "same: an infarct of a week or more",
+    )
+    shine_through_area_adc_ratio: float = Field(
+        0.9,
+        gt=0,
+        description="the same for a part of such a component, within the SD of 'regional_mm': 0.92 to 0.95 "
+        "in tissue over petrous bone that a true focus touches, 0.55 to 0.85 in digital infarcts",
+    )
+    shine_through_component_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of a component such parts must exceed to leave it: in most faint infarcts they "
+        "are less, beside petrous bone two fifths (own trials)",
     )
     focal_brightness: float = Field(
         0.24,
