@@ -247,6 +247,19 @@ def test_size_classes_are_those_of_the_reference_and_regions_stand_apart(tmp_pat
         iv.agree(tmp_path / "c.csv", b)
 
 
+def test_the_region_is_where_most_of_the_reference_mask_lies(tmp_path):
+    paths = ["one.nii.gz", "two.nii.gz", "none.nii.gz"]
+    rows = [volume(n, 2.0, mask_path=path) for n, path in enumerate(paths)]
+    a, b = (table(tmp_path / run / "volumes.csv", *rows) for run in ("a", "b"))
+    lines = ["mask_path,region,volume_ml", "one.nii.gz,infratentorial,1.2", "one.nii.gz,supratentorial,0.8"]
+    lines += [
+        f"two.nii.gz,{region},{ml}" for region, ml in (("infratentorial", 0.9), ("supratentorial", 1.1))
+    ]
+    a.with_name("components.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = {case.participant_id: case.region for case in iv.agree(a, b).rows}
+    assert found == {"sub-000": "infratentorial", "sub-001": "supratentorial", "sub-002": "unknown"}
+
+
 def test_parameters_are_never_pooled(tmp_path):
     rows = [volume(1, 5.0), {**volume(1, 1.0), "parameter": "cavity"}]
     a, b = table(tmp_path / "a.csv", *rows), table(tmp_path / "b.csv", *rows)

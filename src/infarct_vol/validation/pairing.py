@@ -16,7 +16,8 @@ from infarct_vol.errors import UsageError
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import LesionMask
 from infarct_vol.records import VALUED_STATUSES, VolumeRow
-from infarct_vol.tables.read import read_table
+from infarct_vol.tables.components import ComponentRow
+from infarct_vol.tables.read import TABLE_FILES, read_table
 from infarct_vol.validation.groups import REGIONS, Region
 
 MaskLike = LesionMask | Path | str
@@ -263,8 +264,22 @@ def _valued_rows(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     has_value = table["volume_ml"].notna()
     if "status" in table:
         has_value &= table["status"].isin(VALUED_STATUSES)
+    if "region" not in table and "mask_path" in table:
+        regions = _regions_beside(path)
+        table = table.assign(region=[regions.get(mask, "") for mask in table["mask_path"]])
     rows = table[has_value].assign(table=str(path)).to_dict("records")
     return {tuple(row[name] for name in _KEY): {str(k): v for k, v in row.items()} for row in rows}
+
+
+def _regions_beside(path: Path) -> dict[str, str]:
+    """Region of every mask in the table of components beside a table of volumes: where most of it lies."""
+    components = path.with_name(TABLE_FILES["components"][0])
+    if not components.is_file():
+        return {}
+    needed = ("mask_path", "region", "volume_ml")
+    parts = read_table(components, ComponentRow, needed=needed)
+    lying = parts.groupby(["mask_path", "region"], sort=True)["volume_ml"].sum()
+    return {str(mask): str(region) for mask, region in lying.groupby(level="mask_path").idxmax()}
 
 
 def _row_pair(one: Mapping[str, Any], two: Mapping[str, Any]) -> Pair:
