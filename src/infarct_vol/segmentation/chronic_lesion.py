@@ -44,10 +44,12 @@ THIN_LEVEL = 1.4
 BRIDGE_MM = 2.0
 HOLE_MM2 = 60.0
 # A piece of infarct has this many seeds and this many times the smallest contrast. The brighter it is, the
-# smaller a share of its sure voxels may be seeds: the product of both is at least this.
+# smaller a share of its sure voxels may be seeds: the product of both is at least this. From a volume on that
+# misfits do not reach, the share does not matter: faint gliosis has few seeds.
 PIECE_SEEDS = 5
 PIECE_CONTRAST = 1.4
 PIECE_EVIDENCE = 0.4
+SURE_PIECE_ML = 0.5
 # Pieces that are all smaller than this share of the baseline lesion are misfits of the expectation.
 SPECK_SHARE = 0.01
 # A new lesion's seeds lie this deep in the brain, and make up this share of it.
@@ -171,8 +173,9 @@ def bright_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
 def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     """Seeds at the baseline lesion, of pieces that are gliosis rather than an expectation a little too dark.
 
-    Whatever the boundary, the same pieces count: more than a few of the sure voxels of a piece and a fair
-    share of them are seeds, and they are brighter than expected by more than the smallest contrast.
+    Whatever the boundary, the same pieces count: more than a few of the sure voxels of a piece and, unless it
+    is large, a fair share of them are seeds, and they are brighter than expected by more than the smallest
+    contrast.
     """
     e = evidence
     seeds = bright_seeds(e, settings) & e.near
@@ -181,11 +184,14 @@ def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     if not seeds.any():
         return seeds
     seeded = np.bincount(labels[seeds], minlength=count + 1)[1:]
-    share = seeded / component_sizes(labels, count)
+    sizes = component_sizes(labels, count)
+    share = seeded / sizes
     excess = ndimage.median(e.excess, labels=labels, index=np.arange(1, count + 1))
     contrast = np.asarray(excess) / settings.minimum_contrast
-    fair = (seeded >= PIECE_SEEDS) & (contrast > PIECE_CONTRAST) & (share * contrast >= PIECE_EVIDENCE)
-    return seeds & select_components(labels, fair)
+    large = sizes * e.grid.voxel_volume_ml >= SURE_PIECE_ML
+    fair = (share * contrast >= PIECE_EVIDENCE) | large
+    counts = (seeded >= PIECE_SEEDS) & (contrast > PIECE_CONTRAST) & fair
+    return seeds & select_components(labels, counts)
 
 
 def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:
