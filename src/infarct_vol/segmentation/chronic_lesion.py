@@ -20,6 +20,7 @@ from infarct_vol.segmentation.cleanup import (
     dilate_mm,
     drop_small,
     enclosed_in_slices,
+    erode_mm,
     half_voxel_range,
     keep_touching,
     label_components,
@@ -36,7 +37,10 @@ EDGE_SHARE_OF_SEED_Z = 0.5
 # Fewer voxels than this inside the lesion say too little about its level.
 LEVEL_VOXELS = 20
 LEVEL_ROUNDS = 4
-# In thick slices a lesion without such an inside is taken as bright as gliosis commonly is (tissue = 1).
+# In thick slices a large inside within the slices says it: its brighter voxels are the less mixed.
+SLICE_VOXELS = 60
+SLICE_PERCENTILE = 75
+# A lesion without any inside in thick slices is taken as bright as gliosis commonly is (tissue = 1).
 THIN_PERCENTILE = 90
 THIN_LEVEL = 1.4
 # Gaps up to twice this in thick slices, and holes of a slice up to this, are hidden lesion where the baseline
@@ -220,7 +224,12 @@ def _inner_level(evidence: Evidence, lesion: Mask) -> float:
         return float(np.median(evidence.follow[inside]))
     # too thin to have an inside: its brightest voxels are the least mixed, in thick slices mixed all the same
     level = float(np.percentile(evidence.follow[lesion], THIN_PERCENTILE))
-    return max(level, THIN_LEVEL) if _has_thick_slices(evidence) else level
+    if not _has_thick_slices(evidence):
+        return level
+    inside = erode_mm(lesion, radius_mm=_one_voxel_mm(evidence), spacing_mm=evidence.grid.spacing_mm)
+    if np.count_nonzero(inside) >= SLICE_VOXELS:
+        return float(np.percentile(evidence.follow[inside], SLICE_PERCENTILE))
+    return max(level, THIN_LEVEL)
 
 
 def _has_thick_slices(evidence: Evidence) -> bool:
