@@ -17,11 +17,12 @@ from infarct_vol.segmentation.chronic_evidence import Evidence, gather_evidence
 from infarct_vol.segmentation.chronic_lesion import (
     METHOD,
     SPECK_SHARE,
+    Gliosis,
     Infarct,
+    find_gliosis,
     find_infarct,
     find_new_lesions,
     holds_only_specks,
-    lesion_level,
     limits_ml,
     region_box,
 )
@@ -169,8 +170,8 @@ def _delineated(
     new = find_new_lesions(evidence, settings)
     box = region_box(evidence, settings)
     evidence = evidence.cropped(box)
-    level = lesion_level(evidence, settings)
-    infarct = find_infarct(evidence, settings, level=level, boundary=settings.boundary_fraction)
+    gliosis = find_gliosis(evidence, settings)
+    infarct = find_infarct(evidence, settings, gliosis=gliosis, boundary=settings.boundary_fraction)
     if dark_on_t1w is not None:
         dark = infarct.whole & evidence.near & dark_on_t1w[box]
         infarct = Infarct(infarct.whole, infarct.cavity | dark)
@@ -179,7 +180,7 @@ def _delineated(
         specks_ml = int(np.count_nonzero(infarct.whole)) * flair.grid.voxel_volume_ml
         nothing = np.zeros_like(infarct.whole)
         infarct = Infarct(nothing, nothing)
-    numbers = _numbers(evidence, infarct, settings, level=level) | {"specks_ml": specks_ml}
+    numbers = _numbers(evidence, infarct, settings, gliosis=gliosis) | {"specks_ml": specks_ml}
     numbers |= {"baseline_lesion_seen_share": seen_share, "region_mm": settings.region_mm}
     parts = {name: _placed(part, new.shape, box) for name, part in infarct.parts.items()} | {
         "new_lesion": new
@@ -274,12 +275,12 @@ def _dark_on_t1w(t1w: Scan, brain: BrainMask) -> Mask:
 
 
 def _numbers(
-    evidence: Evidence, infarct: Infarct, settings: FollowUpSettings, *, level: float | None
+    evidence: Evidence, infarct: Infarct, settings: FollowUpSettings, *, gliosis: Gliosis | None
 ) -> dict[str, float]:
     e, voxel_ml = evidence, evidence.grid.voxel_volume_ml
     shift = settings.boundary_uncertainty
     others = [
-        find_infarct(e, settings, level=level, boundary=settings.boundary_fraction + sign * shift).whole
+        find_infarct(e, settings, gliosis=gliosis, boundary=settings.boundary_fraction + sign * shift).whole
         for sign in (-1, 1)
     ]
     numbers = {
@@ -289,7 +290,7 @@ def _numbers(
         "baseline_lesion_ml": int(np.count_nonzero(e.core)) * voxel_ml,
         "beyond_baseline_ml": int(np.count_nonzero(infarct.whole & ~e.near)) * voxel_ml,
     }
-    return numbers if level is None else numbers | {"lesion_level": level}
+    return numbers if gliosis is None else numbers | {"lesion_level": gliosis.level}
 
 
 def _flags(

@@ -13,7 +13,7 @@ from infarct_vol.errors import SegmentationError
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.segmentation.canonical import Frame, canonical_frame
 from infarct_vol.segmentation.chronic_evidence import Evidence, fill_lesion, lesion_core
-from infarct_vol.segmentation.chronic_lesion import METHOD, find_infarct, lesion_level, limits_ml
+from infarct_vol.segmentation.chronic_lesion import METHOD, find_gliosis, find_infarct, limits_ml
 from infarct_vol.segmentation.cleanup import (
     Mask,
     distance_to_mm,
@@ -76,11 +76,11 @@ def segment_baseline_flair(
     flair = without_offset(flair)
     frame, brain = _prepare(flair, brain)
     evidence = _baseline_evidence(flair, prior_mask, brain, frame, settings)
-    level = lesion_level(evidence, settings)
+    gliosis = find_gliosis(evidence, settings)
     masks = []
     for shift in (0.0, -settings.boundary_uncertainty, settings.boundary_uncertainty):
         boundary = settings.boundary_fraction + shift
-        masks.append(find_infarct(evidence, settings, level=level, boundary=boundary).rim)
+        masks.append(find_infarct(evidence, settings, gliosis=gliosis, boundary=boundary).rim)
     limits = limits_ml(masks[0], masks[1:], evidence.grid)
     flags = () if masks[0].any() else ("the infarct is not visible on this FLAIR (yet): 0 mL",)
     return LesionMask(

@@ -61,6 +61,22 @@ NEW_DEPTH_MM = 2.0
 NEW_SEED_SHARE = 0.2
 
 
+@dataclass(frozen=True, eq=False)
+class Gliosis:
+    """What is known of the gliosis before its edge is drawn.
+
+    Parameters
+    ----------
+    level
+        Its FLAIR level (tissue = 1).
+    seeds
+        (I, J, K) voxels that are surely gliosis; see `infarct_seeds`.
+    """
+
+    level: float
+    seeds: Mask
+
+
 @dataclass(frozen=True)
 class Infarct:
     """A follow-up infarct on the evidence's grid, (I, J, K) bool arrays.
@@ -83,9 +99,9 @@ class Infarct:
 
 
 def find_infarct(
-    evidence: Evidence, settings: FollowUpSettings, *, level: float | None, boundary: float
+    evidence: Evidence, settings: FollowUpSettings, *, gliosis: Gliosis | None, boundary: float
 ) -> Infarct:
-    """Delineate the infarct at a given lesion level.
+    """Delineate the infarct with its edge at a given share of the contrast.
 
     Parameters
     ----------
@@ -93,16 +109,16 @@ def find_infarct(
         Follow-up against expectation.
     settings
         Follow-up settings of the protocol.
-    level
-        FLAIR level of gliosis (tissue = 1) from `lesion_level`; ``None`` where there is no bright lesion.
+    gliosis
+        From `find_gliosis`; ``None`` where there is no bright lesion.
     boundary
         Where the edge lies between healthy (0) and lesion (1).
     """
     cavity = find_cavity(evidence, boundary=boundary, seed_z=settings.seed_z)
     rim = np.zeros_like(cavity)
-    if level is not None:
-        rim = _bright(evidence, settings, level=level, boundary=boundary) & ~cavity
-        rim = keep_touching(rim, infarct_seeds(evidence, settings))
+    if gliosis is not None:
+        rim = _bright(evidence, settings, level=gliosis.level, boundary=boundary) & ~cavity
+        rim = keep_touching(rim, gliosis.seeds)
     whole = _bridge(evidence, rim | cavity, cavity)
     whole = keep_touching(whole, (rim | cavity) & evidence.near, connectivity=settings.connectivity)
     minimum = settings.minimum_lesion_ml / evidence.grid.voxel_volume_ml
@@ -198,8 +214,8 @@ def infarct_seeds(evidence: Evidence, settings: FollowUpSettings) -> Mask:
     return seeds & select_components(labels, counts)
 
 
-def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None:
-    """FLAIR level of the gliosis (tissue = 1), from the inside of the bright lesion.
+def find_gliosis(evidence: Evidence, settings: FollowUpSettings) -> Gliosis | None:
+    """Seeds of the gliosis and its FLAIR level, from the inside of the bright lesion.
 
     The lesion and its level are found in turn, so that voxels mixed with healthy tissue leave the level.
     ``None`` where nothing at the baseline lesion is surely brighter than expected.
@@ -215,7 +231,7 @@ def lesion_level(evidence: Evidence, settings: FollowUpSettings) -> float | None
         if not found.any() or np.array_equal(found, lesion):
             break
         lesion = found
-    return level if level > 1 + settings.minimum_contrast else None
+    return Gliosis(level, seeds) if level > 1 + settings.minimum_contrast else None
 
 
 def _inner_level(evidence: Evidence, lesion: Mask) -> float:
