@@ -17,7 +17,8 @@ from infarct_vol.nifti import load_scan
 from infarct_vol.registration import RigidTransform, register
 from infarct_vol.segmentation import segment_baseline_flair, segment_flair_alone, segment_followup
 from infarct_vol.segmentation.canonical import canonical_frame
-from infarct_vol.segmentation.chronic_lesion import limits_ml
+from infarct_vol.segmentation.chronic_evidence import Evidence
+from infarct_vol.segmentation.chronic_lesion import find_gliosis, infarct_seeds, limits_ml
 from infarct_vol.segmentation.cleanup import enclosed_in_slices
 from infarct_vol.segmentation.normalise import (
     Blocks,
@@ -511,3 +512,43 @@ def test_the_range_of_a_block_is_half_of_a_half_voxel_shift_in_plane() -> None:
     wider[4:16, 5:15, 2:4] = True
     assert limits_ml(block, [wider], grid) == pytest.approx({"volume_ml_low": 0.905, "volume_ml_high": 1.3})
     assert limits_ml(np.zeros_like(block), [], grid) == {"volume_ml_low": 0.0, "volume_ml_high": 0.0}
+
+
+def evidence_of(block: tuple[slice, ...], *, excess: float, spacing_mm: float = 1.0) -> Evidence:
+    """A baseline lesion all over a brain of which one in eight voxels is brighter, and gliosis in a block."""
+    shape = (30, 30, 12)
+    healthy = np.full(shape, 0.96, dtype=np.float32)
+    healthy[::2, ::2, ::2] = 1.04
+    follow = healthy.copy()
+    follow[block] += np.float32(excess)
+    everywhere = np.ones(shape, dtype=np.bool_)
+    return Evidence(
+        follow=follow,
+        healthy=healthy,
+        noise=np.full(shape, 0.03, dtype=np.float32),
+        brain=everywhere,
+        core=everywhere,
+        near=everywhere,
+        distance_mm=np.zeros(shape, dtype=np.float32),
+        noise_sd=0.03,
+        csf=0.15,
+        grid=Grid(shape, np.diag([1.0, 1.0, spacing_mm, 1.0])),
+    )
+
+
+def test_few_seeds_make_a_large_piece_gliosis_and_not_a_small_one() -> None:
+    """0.8 mL and 0.3 mL, as bright as each other, with one seed in eight voxels."""
+    settings = FollowUpSettings()
+    large = evidence_of((slice(5, 15), slice(5, 15), slice(2, 10)), excess=0.19)
+    small = evidence_of((slice(5, 11), slice(5, 15), slice(2, 7)), excess=0.19)
+    assert infarct_seeds(large, settings).sum() == 100
+    assert infarct_seeds(small, settings).sum() == 0
+
+
+@pytest.mark.parametrize(("side", "level"), [(14, 1.30), (7, 1.40)])
+def test_in_thick_slices_a_large_inside_says_how_bright_gliosis_is(side: int, level: float) -> None:
+    """Two slices have no inside across slices: 14 x 14 voxels have one within them, 7 x 7 are too few."""
+    block = (slice(5, 5 + side), slice(5, 5 + side), slice(4, 6))
+    found = find_gliosis(evidence_of(block, excess=0.34, spacing_mm=5.0), FollowUpSettings())
+    assert found is not None
+    assert found.level == pytest.approx(level, abs=0.01)
