@@ -132,7 +132,7 @@ def test_the_share_of_a_half_filled_voxel_is_a_half():
 
 
 INFARCT, BESIDE = ball((20, 30, 15), 6), ball((31, 30, 15), 7)
-"""7.2 mL with a low ADC, and the touching 11.5 mL that are bright alone; 1 to 2 of these overlap."""
+"""7.2 mL with a low ADC, and 11.5 mL beside it, bright alone; a few voxels are in both."""
 
 
 def areas(candidates: np.ndarray, *, beside: float, **changes) -> np.ndarray:

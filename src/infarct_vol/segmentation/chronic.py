@@ -22,9 +22,9 @@ from infarct_vol.segmentation.chronic_lesion import (
     find_gliosis,
     find_infarct,
     find_new_lesions,
-    holds_only_specks,
     limits_ml,
     region_box,
+    without_specks,
 )
 from infarct_vol.segmentation.cleanup import Mask, bounding_box, dilate_mm
 from infarct_vol.segmentation.normalise import frame_grid, project, without_offset
@@ -171,17 +171,17 @@ def _delineated(
     box = region_box(evidence, settings)
     evidence = evidence.cropped(box)
     gliosis = find_gliosis(evidence, settings)
-    infarct = find_infarct(evidence, settings, gliosis=gliosis, boundary=settings.boundary_fraction)
+    seen = find_infarct(evidence, settings, gliosis=gliosis, boundary=settings.boundary_fraction)
+    infarct = without_specks(seen, evidence, settings)
     if dark_on_t1w is not None:
         dark = infarct.whole & evidence.near & dark_on_t1w[box]
         infarct = Infarct(infarct.whole, infarct.cavity | dark)
-    specks_ml = 0.0
-    if holds_only_specks(infarct.whole, evidence, settings):
-        specks_ml = int(np.count_nonzero(infarct.whole)) * flair.grid.voxel_volume_ml
-        nothing = np.zeros_like(infarct.whole)
-        infarct = Infarct(nothing, nothing)
-    numbers = _numbers(evidence, infarct, settings, gliosis=gliosis) | {"specks_ml": specks_ml}
-    numbers |= {"baseline_lesion_seen_share": seen_share, "region_mm": settings.region_mm}
+    specks = int(np.count_nonzero(seen.whole & ~infarct.whole))
+    numbers = _numbers(evidence, infarct, settings, gliosis=gliosis) | {
+        "specks_ml": specks * flair.grid.voxel_volume_ml,
+        "baseline_lesion_seen_share": seen_share,
+        "region_mm": settings.region_mm,
+    }
     parts = {name: _placed(part, new.shape, box) for name, part in infarct.parts.items()} | {
         "new_lesion": new
     }

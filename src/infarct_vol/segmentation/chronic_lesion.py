@@ -126,16 +126,18 @@ def find_infarct(
     return Infarct(whole, cavity & whole)
 
 
-def holds_only_specks(whole: Mask, evidence: Evidence, settings: FollowUpSettings) -> bool:
-    """Tell whether no piece is larger than misfits of the expectation where an infarct has vanished.
+def without_specks(infarct: Infarct, evidence: Evidence, settings: FollowUpSettings) -> Infarct:
+    """Return nothing where no piece is larger than misfits of the expectation at a vanished infarct.
 
     A piece as large as the smallest new lesion that is reported is more, whatever the baseline lesion was.
     """
-    labels, count = label_components(whole, connectivity=settings.connectivity)
+    labels, count = label_components(infarct.whole, connectivity=settings.connectivity)
     largest = int(component_sizes(labels, count).max(initial=0))
     baseline = int(np.count_nonzero(evidence.core))
     reported = settings.minimum_new_lesion_ml / evidence.grid.voxel_volume_ml
-    return 0 < largest < min(SPECK_SHARE * baseline, reported)
+    if largest >= min(SPECK_SHARE * baseline, reported):
+        return infarct
+    return Infarct(np.zeros_like(infarct.whole), np.zeros_like(infarct.cavity))
 
 
 def limits_ml(drawn: Mask, others: Sequence[Mask], grid: Grid) -> dict[str, float]:

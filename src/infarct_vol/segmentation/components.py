@@ -8,19 +8,21 @@ reader calls what stands out from everything around it, on one side.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from infarct_vol.segmentation.cleanup import (
+    bounding_box,
     component_sizes,
     distance_to_mm,
     label_components,
     select_components,
 )
 from infarct_vol.segmentation.gathering import Evidence
-from infarct_vol.segmentation.reference import weighted_mean
+from infarct_vol.segmentation.reference import smoothed
 from infarct_vol.segmentation.tissue import PreparedCase
 from infarct_vol.settings import AcuteSettings
 
@@ -193,19 +195,21 @@ def shine_through_areas(
     """
     if case.adc_change is None:
         return np.zeros_like(candidates)
-    spacing_mm = case.frame.spacing_mm
     labels, count = label_components(candidates, connectivity=settings.connectivity)
     sizes = component_sizes(labels, count)
     large = select_components(labels, sizes * case.frame.voxel_volume_ml >= settings.standout_below_ml)
     if not large.any():
         return large
-    weight = large.astype(np.float32)
+    box = bounding_box(large)
+    weight = large[box].astype(np.float32)
+    smooth = partial(smoothed, sigma_mm=settings.regional_mm, spacing_mm=case.frame.spacing_mm)
+    share = np.where(large[box], smooth(weight), 1)
     brightness, change = (
-        weighted_mean(image, weight, sigma_mm=settings.regional_mm, spacing_mm=spacing_mm)
-        for image in (found.plain.brightness, case.adc_change)
+        smooth(image[box] * weight) / share for image in (found.plain.brightness, case.adc_change)
     )
-    usual = large & (change > np.log(settings.shine_through_area_adc_ratio))
-    usual &= brightness < settings.shine_through_brightness
+    usual = large.copy()
+    usual[box] &= change > np.log(settings.shine_through_area_adc_ratio)
+    usual[box] &= brightness < settings.shine_through_brightness
     inside = np.bincount(labels[usual], minlength=count + 1)[1:]
     fair = select_components(labels, inside > settings.shine_through_component_share * sizes)
     return np.asarray(usual & fair, dtype=np.bool_)
