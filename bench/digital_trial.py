@@ -20,7 +20,7 @@ import infarct_vol as iv
 from infarct_vol.nifti import load_mask
 from infarct_vol.registration import read_tfm
 from infarct_vol.segmentation.cleanup import dilate_mm
-from infarct_vol.validation.statistics import bland_altman
+from infarct_vol.statistics.agreement import bland_altman
 
 LARGE_ML = 5.0
 # a voxel farther than this from every true lesion is not a matter of its boundary

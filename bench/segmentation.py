@@ -33,8 +33,8 @@ from segmentation_peers import adc_620, otsu, z_above_two
 from infarct_vol.images import BrainMask, Identity, LesionMask, Scan
 from infarct_vol.nifti import load_mask
 from infarct_vol.segmentation import segment_acute, segment_rapid_like
+from infarct_vol.statistics.agreement import median_interval
 from infarct_vol.validation.overlap import compare_masks
-from infarct_vol.validation.statistics import median_interval
 
 Method = Callable[[Scan, Scan, BrainMask], LesionMask]
 METHODS: dict[str, Method] = {

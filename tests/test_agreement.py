@@ -19,9 +19,9 @@ from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask
 from infarct_vol.nifti import save_mask
 from infarct_vol.qa import difference_chart, equality_chart
+from infarct_vol.statistics.agreement import bland_altman, icc21, linearity, repeatability
 from infarct_vol.validation.outputs import write_agreement
 from infarct_vol.validation.overlap import DEFAULT_TOLERANCE_MM
-from infarct_vol.validation.statistics import bland_altman, icc21, linearity, repeatability
 from infarct_vol_cli.main import app
 
 GRID = Grid((24, 24, 12), np.diag([1.0, 1.0, 5.0, 1.0]))

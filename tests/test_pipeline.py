@@ -19,13 +19,14 @@ from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan
 from infarct_vol.ledger import finished_record, save_record
 from infarct_vol.nifti import load_mask, load_scan, save_array, save_mask
-from infarct_vol.pipeline import Case, process_participant
+from infarct_vol.pipeline import process_participant
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, VolumeRow
 from infarct_vol.registration import RegistrationQuality, RigidTransform
 from infarct_vol.segmentation.reference import zero_level
 from infarct_vol.study import open_study
 from infarct_vol.tables import component_rows
+from infarct_vol.work import Case
 
 SHAPE, SPACING = (60, 60, 12), (1.0, 1.0, 5.0)
 LESION = (slice(10, 20), slice(10, 20), slice(4, 6))
@@ -207,6 +208,57 @@ def test_finished_work_is_kept_until_an_input_an_output_or_the_protocol_changes(
     assert kept(case)
     (case.root / "sub-01" / "ses-M01" / "anat" / "sub-01_ses-M01_FLAIR.json").write_text("{}")
     assert not kept(replace(case, participant=open_study(case.root).participants[0]))
+
+
+# ---- several scans in one window --------------------------------------------------------------------------
+
+
+def with_repeat(case: Case, time: str, *, damaged: tuple[str, ...] = ()) -> Case:
+    """Give month 1 (day 31) another session, and damage the FLAIR of the sessions named."""
+    folder = case.root / "sub-01"
+    with (folder / "sub-01_sessions.tsv").open("a") as sessions:
+        sessions.write(f"ses-R01\t{time}\n")
+    flair = folder / "ses-R01" / "anat" / "sub-01_ses-R01_FLAIR.nii.gz"
+    save_array(image(lesion=True), GRID, flair, dtype="float32")
+    for session in damaged:
+        (folder / f"ses-{session}" / "anat" / f"sub-01_ses-{session}_FLAIR.nii.gz").write_bytes(b"\x1f\x8b")
+    return replace(case, participant=open_study(case.root).participants[0])
+
+
+def month_1(record: ParticipantRecord) -> list[tuple[str | None, str, str, float | None]]:
+    rows = [r for r in record.rows if r.parameter == "infarct" and r.visit in ("month1", "unscheduled")]
+    return [(r.session_id, r.visit, r.status, r.volume_ml) for r in rows]
+
+
+def test_of_several_scans_in_a_window_the_nearest_is_measured_and_no_other(case: Case) -> None:
+    record = process_participant(with_repeat(case, "2026-04-02"))
+    assert month_1(record) == [
+        ("ses-M01", "month1", "measured", pytest.approx(1.0)),
+        ("ses-R01", "unscheduled", "excluded", None),
+    ]
+    (repeat,) = [r for r in record.rows if r.session_id == "ses-R01"]
+    assert repeat.reason == "another session is nearer to the target day of month1"
+
+
+def test_a_failed_scan_is_no_candidate_and_the_next_nearest_takes_its_place(case: Case) -> None:
+    record = process_participant(with_repeat(case, "2026-04-02", damaged=("M01",)))
+    assert month_1(record) == [
+        ("ses-R01", "month1", "measured", pytest.approx(1.0)),
+        ("ses-M01", "unscheduled", "failed", None),
+    ]
+    measured, failed = (next(r for r in record.rows if r.session_id == s) for s in ("ses-R01", "ses-M01"))
+    assert "ses-M01, nearer to the target day, gave no volume: sub-01 ses-M01 FLAIR" in measured.flags
+    assert "sub-01_ses-M01_FLAIR.nii.gz" in failed.reason
+    assert "ses-R01 is month1 in its place" in failed.flags
+    assert value(record, "month1", "cavity").session_id == "ses-R01"
+
+
+def test_where_every_scan_of_a_window_fails_the_nearest_says_why(case: Case) -> None:
+    record = process_participant(with_repeat(case, "2026-04-02", damaged=("M01", "R01")))
+    assert month_1(record) == [
+        ("ses-M01", "month1", "failed", None),
+        ("ses-R01", "unscheduled", "failed", None),
+    ]
 
 
 # ---- masks made elsewhere --------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from infarct_vol.errors import ProtocolError
-from infarct_vol.protocol import ANALYSED_VISITS, Protocol, VisitWindow, load_protocol
-from infarct_vol.settings import Section
+from infarct_vol.protocol import Protocol, load_protocol
+from infarct_vol.settings import ANALYSED_VISITS, Section, VisitWindow
 
 
 def _sections(section: Section, prefix: str = "") -> dict[str, Section]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infarct_vol.errors import UsageError
-from infarct_vol.validation.statistics import (
+from infarct_vol.statistics.agreement import (
     bland_altman,
     icc21,
     linearity,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import datetime, timedelta
 
-from infarct_vol.protocol import VisitSettings
+import pytest
+from pydantic import ValidationError
+
+from infarct_vol.dates import days_from_target, study_day
+from infarct_vol.settings import VisitSettings, VisitWindow
 from infarct_vol.study import Participant, Session
-from infarct_vol.visits import assign_visits, study_day
+from infarct_vol.visits import assign_visits
 
 DOSE = "2026-03-01T10:00:00"
+BY_LABEL = VisitSettings(assign_by="label")
 
 
 def participant(*sessions: tuple[str, str | None], dose: str | None = DOSE) -> Participant:
@@ -45,7 +50,8 @@ def test_every_visit_of_the_protocol_is_there_and_a_missing_one_says_so() -> Non
 
 
 def test_labels_are_matched_without_regard_to_case_and_unknown_ones_are_not_analysed() -> None:
-    visits = assign_visits(participant(("ses-bl", "2026-02-28"), ("ses-X9", "2026-04-01")), VisitSettings())
+    sessions = participant(("ses-bl", "2026-02-28"), ("ses-X9", "2026-04-01"))
+    visits = assign_visits(sessions, BY_LABEL)
     assert visits[0].session is not None
     assert (visits[-1].name, visits[-1].reason) == (
         "unscheduled",
@@ -54,13 +60,13 @@ def test_labels_are_matched_without_regard_to_case_and_unknown_ones_are_not_anal
 
 
 def test_a_scan_after_first_dose_is_no_baseline() -> None:
-    late = assign_visits(participant(("ses-BL", "2026-03-02")), VisitSettings())[0]
+    late = assign_visits(participant(("ses-BL", "2026-03-02")), BY_LABEL)[0]
     assert "later than first dose" in late.reason
-    same_day_after = assign_visits(participant(("ses-BL", "2026-03-01T11:00:00")), VisitSettings())[0]
+    same_day_after = assign_visits(participant(("ses-BL", "2026-03-01T11:00:00")), BY_LABEL)[0]
     assert "later than first dose on the same day" in same_day_after.reason
-    same_day_before = assign_visits(participant(("ses-BL", "2026-03-01T09:00:00")), VisitSettings())[0]
+    same_day_before = assign_visits(participant(("ses-BL", "2026-03-01T09:00:00")), BY_LABEL)[0]
     assert same_day_before.reason == ""
-    order_unknown = assign_visits(participant(("ses-BL", "2026-03-01")), VisitSettings())[0]
+    order_unknown = assign_visits(participant(("ses-BL", "2026-03-01")), BY_LABEL)[0]
     assert "not known to be in order" in order_unknown.reason
 
 
@@ -84,7 +90,112 @@ def test_by_date_early_and_out_of_window_scans_are_kept_and_not_analysed() -> No
 
 
 def test_a_scan_far_from_its_target_is_flagged() -> None:
-    visits = assign_visits(participant(("ses-M01", "2026-04-20")), VisitSettings())
+    visits = assign_visits(participant(("ses-M01", "2026-04-20")), BY_LABEL)
     assert visits[1].flags == ("study day 51 is 20 days from the target 31",)
-    outside = assign_visits(participant(("ses-M01", "2026-06-20")), VisitSettings())
+    outside = assign_visits(participant(("ses-M01", "2026-06-20")), BY_LABEL)
     assert outside[1].flags == ("study day 112 is outside the window 16 to 60",)
+
+
+# ---- windows, by date (the default) -----------------------------------------------------------------------
+
+
+def named(*sessions: tuple[str, str | None], dose: str | None = DOSE) -> list[tuple[str, str, str]]:
+    """(visit, session, reason) of everything that is no missing visit."""
+    visits = assign_visits(participant(*sessions, dose=dose), VisitSettings())
+    return [(v.name, v.session.session_id, v.reason) for v in visits if v.session]
+
+
+def test_every_day_of_every_window_by_hand() -> None:
+    first = datetime(2026, 3, 1, 9)
+    found = {}
+    for days in (-40, -1, 0, 1, 14, 15, 59, 60, 134, 135, 224, 225):
+        time = (first + timedelta(days=days)).isoformat()
+        ((visit, _, _),) = named(("ses-x", time))
+        found[study_day(time, DOSE)] = visit
+    assert found == {
+        -40: "baseline",
+        -1: "baseline",
+        1: "baseline",
+        2: "early",
+        15: "early",
+        16: "month1",
+        60: "month1",
+        61: "month3",
+        135: "month3",
+        136: "month6",
+        225: "month6",
+        226: "unscheduled",
+    }
+
+
+def test_a_session_whose_date_contradicts_its_label_goes_by_its_date_and_is_flagged() -> None:
+    visits = assign_visits(participant(("ses-M06", "2026-10-26")), VisitSettings())
+    assert (visits[3].name, visits[3].session) == ("month6", None)
+    late = visits[4]
+    assert (late.name, late.study_day, late.reason) == (
+        "unscheduled",
+        240,
+        "study day 240 lies in no analysis window",
+    )
+    assert late.flags == ("session label ses-M06 says month6, study day 240 is in no window",)
+    moved = assign_visits(participant(("ses-M03", "2026-04-20")), VisitSettings())[1]
+    assert moved.flags[0] == "session label ses-M03 says month3, study day 51 is in the window of month1"
+
+
+@pytest.mark.parametrize(
+    ("date", "dose", "what"),
+    [
+        ("2026", DOSE, "the date of acquisition, 2026, is partial"),
+        ("2026-04", DOSE, "the date of acquisition, 2026-04, is partial"),
+        ("2026---01", DOSE, "the date of acquisition, 2026---01, is partial"),
+        ("2026-04-01", "2026-03", "the date of first dose, 2026-03, is partial"),
+    ],
+)
+def test_a_partial_date_is_refused_for_windowing_with_the_reason(date: str, dose: str, what: str) -> None:
+    ((visit, _, reason),) = named(("ses-M01", date), dose=dose)
+    assert (visit, reason) == ("unscheduled", f"{what}: no study day; state year, month and day")
+
+
+def test_without_a_date_the_label_counts_and_says_so() -> None:
+    visits = assign_visits(participant(("ses-M01", None), ("ses-M03", "2026-05-30")), VisitSettings())
+    assert visits[1].session is not None
+    assert visits[1].flags == (
+        "no study day, because the date of acquisition is not stated: month1 by its label",
+    )
+    assert visits[2].flags == ()
+    undosed = assign_visits(participant(("ses-M01", "2026-03-31"), dose=None), VisitSettings())
+    assert undosed[1].flags == (
+        "no study day, because the date of first dose is not stated: month1 by its label",
+    )
+
+
+def test_a_scan_after_the_dose_leaves_baseline_to_the_one_before() -> None:
+    found = named(("ses-a", "2026-03-01T11:00:00"), ("ses-b", "2026-02-27T08:00:00"))
+    assert found[0] == ("baseline", "ses-b", "")
+    assert found[1] == (
+        "unscheduled",
+        "ses-a",
+        "scan is later than first dose on the same day, so it is no baseline",
+    )
+
+
+def test_the_next_nearest_stands_by_in_order() -> None:
+    visits = assign_visits(
+        participant(("ses-a", "2026-04-20"), ("ses-b", "2026-03-30"), ("ses-c", "2026-04-05")),
+        VisitSettings(),
+    )
+    spare = [(v.session.session_id, v.instead_of) for v in visits if v.name == "unscheduled" and v.session]
+    assert spare == [("ses-c", "month1"), ("ses-a", "month1")]
+
+
+@pytest.mark.parametrize(
+    ("day", "target", "apart"), [(-1, 1, 1), (1, 1, 0), (-7, 1, 7), (29, 31, 2), (33, 31, 2)]
+)
+def test_no_day_zero_is_counted_between_a_day_and_its_target(day: int, target: int, apart: int) -> None:
+    assert days_from_target(day, target) == apart
+
+
+def test_windows_that_share_a_day_are_refused() -> None:
+    month1 = VisitWindow(labels=("M1",), target_day=31, first_day=16, last_day=61, flag_beyond_days=7)
+    with pytest.raises(ValidationError, match=r"month1 \(16 to 61\) and month3 \(61 to 135\) must follow"):
+        VisitSettings(month1=month1)

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from infarct_vol.errors import UsageError
 from infarct_vol.images import LesionMask, require_same_grid
-from infarct_vol.protocol import ANALYSED_VISITS, ChangeSettings, CheckSettings, Protocol
+from infarct_vol.protocol import ChangeSettings, CheckSettings, Protocol
 from infarct_vol.records import (
     VALUED_STATUSES,
     Parameter,
@@ -28,6 +28,7 @@ from infarct_vol.records import (
     VisitRecord,
     VolumeRow,
 )
+from infarct_vol.settings import ANALYSED_VISITS
 
 BASELINE, *FOLLOW_UPS = ANALYSED_VISITS
 PARAMETERS: tuple[Parameter, ...] = get_args(Parameter)

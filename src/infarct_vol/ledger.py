@@ -74,6 +74,8 @@ def fingerprint(participant: Participant, *, inputs: dict[str, str], protocol_sh
     facts = {
         "id": participant.participant_id,
         "site": participant.site,
+        "age": participant.age,
+        "sex": participant.sex,
         "dose": participant.first_dose_time,
         "sessions": sessions,
         "inputs": inputs,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from infarct_vol._version import __version__
 from infarct_vol.atlas import BrainMap, fit_to_template
@@ -22,15 +21,12 @@ from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
 from infarct_vol.external import (
     Edit,
-    MaskFolder,
     external_mask,
-    find_masks,
     grid_if_readable,
 )
 from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
-from infarct_vol.ledger import fingerprint, input_hashes, library_versions, with_sidecar
-from infarct_vol.protocol import Protocol
+from infarct_vol.ledger import library_versions
 from infarct_vol.records import Parameter, ParticipantRecord
 from infarct_vol.registration import RigidTransform, register, resample_mask
 from infarct_vol.segmentation import (
@@ -41,54 +37,14 @@ from infarct_vol.segmentation import (
     segment_rapid_like,
     without_offset,
 )
-from infarct_vol.study import Participant
+from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.visit_log import NotMeasurableError, VisitLog
 from infarct_vol.visits import assign_visits
+from infarct_vol.work import Case
 
 BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
 PARTS: tuple[tuple[Parameter, str], ...] = (("cavity", "cavity"), ("new_lesion", "newlesion"))
 FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
-
-
-@dataclass(frozen=True)
-class Case:
-    """Everything one participant's processing depends on.
-
-    Parameters
-    ----------
-    participant
-        Identity, dates and files.
-    root, out
-        Study folder and output folder.
-    protocol
-        The effective protocol.
-    masks
-        Folder of masks made elsewhere, which count in place of the automatic ones.
-    """
-
-    participant: Participant
-    root: Path
-    out: Path
-    protocol: Protocol
-    masks: Path | None = None
-
-    def inputs(self) -> dict[str, str]:
-        """Return the hash of every file that bears on the result."""
-        given = find_masks(self.masks, self.participant) if self.masks else ()
-        files = [file for path in given for file in with_sidecar(path)]
-        return input_hashes(self.participant, root=self.root, masks=self.masks, given=files)
-
-    def external(self, hashes: Mapping[str, str]) -> MaskFolder:
-        """Return where masks made elsewhere are, and what they must be like."""
-        return MaskFolder(self.masks, self.protocol.geometry, hashes)
-
-    def writer(self) -> DerivativeWriter:
-        """Return a writer of this participant's results."""
-        return DerivativeWriter(self.out, self.participant.label, self.protocol.sha256)
-
-    def fingerprint(self, inputs: dict[str, str]) -> str:
-        """Return what must be unchanged for finished work to be kept."""
-        return fingerprint(self.participant, inputs=inputs, protocol_sha256=self.protocol.sha256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,29 +92,66 @@ def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> 
         Rows and trail of every visit; refused and failed steps are in it, not raised.
     """
     inputs = case.inputs() if inputs is None else inputs
-    protocol, participant = case.protocol, case.participant
-    logs = visit_logs(case, case.writer())
-    baseline: Baseline | None = None
-    for log in logs:
-        visit = log.visit
-        if visit.session is None or visit.reason or visit.session.problem:
-            log.not_analysed()
-            continue
-        reader = SessionReader(participant, visit.session, case.root, protocol, inputs)
-        if visit.name == "baseline":
-            baseline = measure_baseline(case, reader, log)
-        else:
-            measure_followup(case, reader, log, baseline)
-        log.close(reader, masks=case.masks)
-
+    logs = measure_visits(case, inputs)
     return _participant_record(case, logs, inputs=inputs, fingerprint=case.fingerprint(inputs))
+
+
+def measure_visits(case: Case, inputs: Mapping[str, str]) -> list[VisitLog]:
+    """Measure the visits of the protocol in time order; return their logs, then those of other sessions.
+
+    Where the session nearest to the target day gives no volume, the next of its window takes its place:
+    a failed scan is no candidate. The failed one stays in the record, as unscheduled, with its reason.
+    """
+    baseline: Baseline | None = None
+    measured, others = [], []
+    logs = visit_logs(case, case.writer())
+    standing_by = {name: [log for log in logs if log.visit.instead_of == name] for name in ANALYSED_VISITS}
+    for log in logs:
+        if log.visit.instead_of:
+            continue
+        if log.visit.name not in standing_by:
+            log.not_analysed()
+            others.append(log)
+            continue
+        baseline = measure_visit(case, log, inputs, baseline)
+        chosen = log
+        for spare in standing_by[log.visit.name]:
+            if chosen.has_value:
+                spare.not_analysed()
+            else:
+                spare.takes_place_of(chosen)
+                baseline = measure_visit(case, spare, inputs, baseline)
+                if spare.has_value:
+                    chosen, spare = spare, chosen
+                spare.set_aside(chosen)
+            others.append(spare)
+        measured.append(chosen)
+    return [*measured, *others]
+
+
+def measure_visit(
+    case: Case, log: VisitLog, inputs: Mapping[str, str], baseline: Baseline | None
+) -> Baseline | None:
+    """Measure one session as the visit it is; return the baseline the next visits need."""
+    session = log.visit.session
+    if session is None or log.visit.reason or session.problem:
+        log.not_analysed()
+        return baseline
+    reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
+    if log.visit.name == "baseline":
+        baseline = measure_baseline(case, reader, log)
+    else:
+        measure_followup(case, reader, log, baseline)
+    log.close(reader, masks=case.masks)
+    return baseline
 
 
 def visit_logs(case: Case, writer: DerivativeWriter) -> list[VisitLog]:
     """Return an empty log for every visit of the protocol and every other session."""
     logs = []
     for visit in assign_visits(case.participant, case.protocol.visits):
-        parameters = BASELINE_PARAMETERS if visit.name == "baseline" else FOLLOWUP_PARAMETERS
+        at_baseline = "baseline" in (visit.name, visit.instead_of)
+        parameters = BASELINE_PARAMETERS if at_baseline else FOLLOWUP_PARAMETERS
         logs.append(VisitLog(visit, case.participant, case.protocol, writer, parameters))
     return logs
 
@@ -402,6 +395,8 @@ def _participant_record(
     return ParticipantRecord(
         participant_id=case.participant.participant_id,
         site=case.participant.site,
+        age=case.participant.age,
+        sex=case.participant.sex,
         first_dose_time=case.participant.first_dose_time,
         fingerprint=fingerprint,
         version=__version__,

@@ -12,61 +12,18 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from infarct_vol.errors import ProtocolError
-from infarct_vol.settings import AcuteSettings, BrainSettings, FollowUpSettings, RegistrationSettings, Section
-
-FollowUpVisit = Literal["month1", "month3", "month6"]
-VisitName = Literal["baseline", "early", "month1", "month3", "month6", "unscheduled"]
-ANALYSED_VISITS: tuple[VisitName, ...] = ("baseline", "month1", "month3", "month6")
-
-
-class VisitWindow(Section):
-    """One visit: its session labels and its window in study days (there is no day 0)."""
-
-    labels: tuple[str, ...] = Field(
-        description="session labels (without 'ses-') that mean this visit; matched without regard to case"
-    )
-    target_day: int = Field(description="study day aimed at; thirty days after dosing is day 31")
-    first_day: int = Field(description="first study day of the window")
-    last_day: int = Field(description="last study day of the window")
-    flag_beyond_days: int = Field(
-        description="days from the target beyond which the scan is flagged, still analysed"
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> VisitWindow:
-        if not self.first_day <= self.target_day <= self.last_day:
-            days = (self.first_day, self.target_day, self.last_day)
-            msg = f"first_day <= target_day <= last_day does not hold: {days}"
-            raise ValueError(msg)
-        return self
-
-
-class VisitSettings(Section):
-    """Visits of the trial and how scans are assigned to them."""
-
-    assign_by: Literal["label", "date"] = Field(
-        "label", description="'label': by session label; 'date': by study day and the windows below"
-    )
-    baseline: VisitWindow = VisitWindow(
-        labels=("BL", "baseline", "V0", "V1", "screening"),
-        target_day=1,
-        first_day=-14,
-        last_day=1,
-        flag_beyond_days=7,
-    )
-    month1: VisitWindow = VisitWindow(
-        labels=("M01", "M1", "month1"), target_day=31, first_day=16, last_day=60, flag_beyond_days=7
-    )
-    month3: VisitWindow = VisitWindow(
-        labels=("M03", "M3", "month3"), target_day=91, first_day=61, last_day=135, flag_beyond_days=14
-    )
-    month6: VisitWindow = VisitWindow(
-        labels=("M06", "M6", "month6"), target_day=181, first_day=136, last_day=225, flag_beyond_days=14
-    )
-
-    def windows(self) -> dict[VisitName, VisitWindow]:
-        """Return the analysed visits in time order."""
-        return {name: getattr(self, name) for name in ANALYSED_VISITS}
+from infarct_vol.settings import (
+    AcuteSettings,
+    BrainSettings,
+    FollowUpSettings,
+    OutcomesSettings,
+    RegistrationSettings,
+    Section,
+    VisitName,
+    VisitSettings,
+    VisitWindow,
+    require_order,
+)
 
 
 class GeometrySettings(Section):
@@ -139,6 +96,20 @@ class Protocol(Section):
     acute: AcuteSettings = AcuteSettings()
     followup: FollowUpSettings = FollowUpSettings()
     change: ChangeSettings = ChangeSettings()
+    outcomes: OutcomesSettings = OutcomesSettings()
+
+    @model_validator(mode="after")
+    def _apart(self) -> Protocol:
+        require_order(self.outcome_windows())
+        return self
+
+    def outcome_windows(self) -> dict[VisitName, VisitWindow]:
+        """Return the visits of the trial's other outcomes, in time order."""
+        later: dict[VisitName, VisitWindow] = {
+            "month9": self.outcomes.month9,
+            "month12": self.outcomes.month12,
+        }
+        return self.visits.windows() | later
 
     @property
     def sha256(self) -> str:
@@ -186,13 +157,18 @@ def _toml_lines(section: Section, *, prefix: str) -> Iterator[str]:
         yield from ("", f"# {title}", f"[{prefix}]")
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
+        key = f"{prefix}.{name}" if prefix else name
         if isinstance(value, Section):
-            nested.append((f"{prefix}.{name}" if prefix else name, value))
+            nested.append((key, value))
+            continue
+        if isinstance(value, dict):
+            yield f"# {info.description or name}"
+            nested.extend((f"{key}.{part}", section) for part, section in value.items())
             continue
         yield f"# {info.description or name}"
         yield f"# {name} =" if value is None else f"{name} = {_toml_value(value)}"
-    for key, value in nested:
-        yield from _toml_lines(value, prefix=key)
+    for key, section in nested:
+        yield from _toml_lines(section, prefix=key)
 
 
 def _toml_value(value: object) -> str:

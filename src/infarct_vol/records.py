@@ -143,6 +143,8 @@ class ParticipantRecord(Record):
 
     participant_id: str
     site: str | None = None
+    age: str | None = Field(None, description="years, as the study states it")
+    sex: str | None = None
     first_dose_time: str | None = None
     fingerprint: str = Field(
         description="SHA-256 over inputs, protocol and version; unchanged means not redone"

@@ -10,9 +10,9 @@ import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
+from infarct_vol.dates import is_whole_date
 from infarct_vol.errors import StudyError
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import MODALITY_LABELS, Identity, Modality
@@ -76,6 +76,8 @@ class Participant:
     first_dose_time: str | None = None
     onset_time: str | None = None
     site: str | None = None
+    age: str | None = None
+    sex: str | None = None
     sessions: tuple[Session, ...] = ()
 
     @property
@@ -171,6 +173,8 @@ def _from_bids(root: Path) -> Study:
                 first_dose_time=_checked_time(row.get("first_dose_time"), where=f"{name} first_dose_time"),
                 onset_time=_checked_time(row.get("onset_time"), where=f"{name} onset_time"),
                 site=row.get("site"),
+                age=row.get("age"),
+                sex=row.get("sex"),
                 sessions=sessions,
             )
         )
@@ -350,10 +354,11 @@ def _filled(row: dict[str | None, str | list[str] | None], *, path: Path, line: 
 
 
 def _checked_time(value: str | None, *, where: str) -> str | None:
+    """Return a date or time as it is written; a partial one is refused later, where a day is needed."""
     if value is None:
         return None
     try:
-        datetime.fromisoformat(value)
+        is_whole_date(value)
     except ValueError:
         msg = f"{where}: {value!r} is not an ISO 8601 date or time, such as 2026-03-01 or 2026-03-01T09:30:00"
         raise StudyError(msg) from None

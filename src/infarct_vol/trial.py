@@ -12,12 +12,13 @@ from infarct_vol.derivatives import write_dataset_description, write_protocol
 from infarct_vol.errors import InfarctVolError, StudyError
 from infarct_vol.external import unused_masks
 from infarct_vol.ledger import finished_record, load_records, save_record
-from infarct_vol.pipeline import Case, failed_record, process_participant
+from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.qa import figure_paths, render_participant, write_report
 from infarct_vol.records import ParticipantRecord, VisitRecord
 from infarct_vol.study import Study, open_study
 from infarct_vol.tables import TablePaths, measured_against_truth, read_tables, write_tables
+from infarct_vol.work import Case
 
 State = Literal["done", "kept", "failed"]
 Progress = Callable[[str, State, int], None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from infarct_vol.intake.reading import SessionReader
 from infarct_vol.measurement import LesionVolume, find_components, measure
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import (
+    VALUED_STATUSES,
     AtlasRecord,
     ComponentRecord,
     Parameter,
@@ -277,6 +278,23 @@ class VisitLog:
         for parameter in self.parameters:
             self._outcomes[parameter] = outcome
 
+    @property
+    def has_value(self) -> bool:
+        """Whether the primary parameter has a volume."""
+        return self._outcomes[self.parameters[0]].status in VALUED_STATUSES
+
+    def takes_place_of(self, nearer: VisitLog) -> None:
+        """Make this session the visit of one nearer to the target day that gave no volume."""
+        primary = nearer._outcomes[nearer.parameters[0]]
+        reason = f"{nearer.session_id}, nearer to the target day, gave no volume: {primary.reason}"
+        self.visit = replace(self.visit, name=nearer.visit.name, reason="", flags=(*self.visit.flags, reason))
+        self.flags.append(reason)
+
+    def set_aside(self, chosen: VisitLog) -> None:
+        """Make this session, which gave no volume, none of the protocol's visits."""
+        self.visit = replace(self.visit, name="unscheduled", instead_of=chosen.visit.name)
+        self.flags.append(f"{chosen.session_id} is {chosen.visit.name} in its place")
+
     # ---- results -----------------------------------------------------------------------------------------
 
     @property
@@ -331,7 +349,7 @@ class VisitLog:
             session_id=self.session_id,
             acq_time=self.visit.session.acq_time if self.visit.session else None,
             study_day=self.visit.study_day,
-            status="measured" if primary.status in ("measured", "reviewed", "edited") else primary.status,
+            status="measured" if primary.status in VALUED_STATUSES else primary.status,
             reason=primary.reason,
             flags=tuple(self.flags),
             scans=self._scans,

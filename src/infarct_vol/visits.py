@@ -1,11 +1,16 @@
-"""Which session is which visit of the protocol, and on which study day."""
+"""Which session is which visit of the protocol, and on which study day.
+
+The rules of CDISC for study days (there is no day 0) and of the protocol for windows; the trial's other
+outcomes are placed by the same functions as the scans.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from infarct_vol.protocol import VisitName, VisitSettings, VisitWindow
+from infarct_vol.dates import Timing, days_from_target, timing
+from infarct_vol.settings import VisitName, VisitSettings, VisitWindow
 from infarct_vol.study import Participant, Session
 
 
@@ -25,6 +30,8 @@ class Visit:
         Why the visit is missing or excluded; empty when it is to be measured.
     flags
         Sentences for the reader, such as a scan far from its target day.
+    instead_of
+        Visit this session takes the place of where no better one of its window can be measured.
     """
 
     name: VisitName
@@ -32,108 +39,141 @@ class Visit:
     study_day: int | None = None
     reason: str = ""
     flags: tuple[str, ...] = ()
+    instead_of: VisitName | None = None
 
 
-def study_day(acq_time: str | None, first_dose_time: str | None) -> int | None:
-    """Return the study day of a scan: the day of first dose is day 1, the day before it day -1.
+def window_of(when: Timing, windows: Mapping[VisitName, VisitWindow]) -> tuple[VisitName, str]:
+    """Return the visit whose window holds a study day, or ``early`` or ``unscheduled`` with the reason."""
+    if when.problem or when.day is None:
+        return "unscheduled", when.problem or "acquisition or first-dose date unknown, so no study day"
+    names = [name for name, window in windows.items() if window.holds(when.day)]
+    if names:
+        return names[0], ""
+    follow_up = next((w.first_day for name, w in windows.items() if name != "baseline"), None)
+    reason = f"study day {when.day} lies in no analysis window"
+    return ("early" if follow_up is not None and 1 < when.day < follow_up else "unscheduled"), reason
 
-    CDISC rule for ADY: difference of dates, plus one from the reference date on; there is no day 0.
-    """
-    if acq_time is None or first_dose_time is None:
-        return None
-    days = (datetime.fromisoformat(acq_time).date() - datetime.fromisoformat(first_dose_time).date()).days
-    return days + 1 if days >= 0 else days
+
+def not_before_dose(when: Timing, *, acq_time: str | None, first_dose_time: str | None) -> str:
+    """Say why something cannot be a baseline; empty where it precedes the dose, or no date is known."""
+    if when.day is None or when.before_dose:
+        return ""
+    if when.day > 1:
+        dates = str(acq_time)[:10], str(first_dose_time)[:10]
+        return f"scan of {dates[0]} is later than first dose on {dates[1]}, so it is no baseline"
+    if when.before_dose is False:
+        return "scan is later than first dose on the same day, so it is no baseline"
+    if len(str(acq_time)) <= 10 or len(str(first_dose_time)) <= 10:
+        return "scan and first dose are on one day and not known to be in order; state both times"
+    return "scan and first dose are on one day, and only one of them states its time zone; state both"
 
 
 def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Visit, ...]:
     """Return every visit of the protocol in time order, then the sessions that are none of them.
 
-    Several sessions in one visit: the nearest to the target day is taken, a tie goes to the earlier one.
-    A baseline acquired after first dose is excluded.
+    Several sessions in one visit: the nearest to the target day is taken, a tie goes to the earlier one,
+    and the others stand by, best first, for the case that it cannot be measured (``instead_of``). A scan
+    after first dose, or not known to precede it, is no candidate for baseline.
     """
-    candidates: dict[VisitName, list[Session]] = {name: [] for name in settings.windows()}
+    windows = settings.windows()
+    candidates: dict[VisitName, list[_Placed]] = {name: [] for name in windows}
     others: list[Visit] = []
     for session in participant.sessions:
-        day = study_day(session.acq_time, participant.first_dose_time)
-        name = _visit_of(session, day, settings)
-        if name in candidates:
-            candidates[name].append(session)
+        placed = _placed(session, participant, settings)
+        if placed.name in candidates:
+            candidates[placed.name].append(placed)
         else:
-            others.append(Visit(name, session, day, reason=_why_not_analysed(session, day, settings)))
+            others.append(
+                Visit(placed.name, session, placed.when.day, reason=placed.reason, flags=placed.flags)
+            )
     visits = []
-    for name, window in settings.windows().items():
-        chosen, spare = _nearest(candidates[name], participant, window)
-        visits.append(_checked(name, chosen, participant, window))
-        for session in spare:
-            day = study_day(session.acq_time, participant.first_dose_time)
-            reason = f"another session is nearer to the target day of {name}"
-            others.append(Visit("unscheduled", session, day, reason=reason))
+    for name, window in windows.items():
+        chosen, *spare = _ranked(candidates[name], window) or [None]
+        if chosen is None:
+            visits.append(Visit(name, None, reason=f"no session for {name}"))
+            continue
+        visits.append(_visit(name, chosen, window))
+        others.extend(_stand_in(name, placed, window) for placed in spare if placed)
     return (*visits, *others)
 
 
-def _visit_of(session: Session, day: int | None, settings: VisitSettings) -> VisitName:
-    if settings.assign_by == "label":
-        label = session.session_id.removeprefix("ses-").casefold()
-        matches = [n for n, w in settings.windows().items() if label in {x.casefold() for x in w.labels}]
-        return matches[0] if matches else "unscheduled"
-    if day is None:
-        return "unscheduled"
-    for name, window in settings.windows().items():
-        if window.first_day <= day <= window.last_day and not (name == "baseline" and day > 1):
-            return name
-    return "early" if 1 < day < settings.month1.first_day else "unscheduled"
+@dataclass(frozen=True)
+class _Placed:
+    """A session with the visit it belongs to; ``refusal`` says why it cannot be that visit after all."""
 
-
-def _why_not_analysed(session: Session, day: int | None, settings: VisitSettings) -> str:
-    if settings.assign_by == "label":
-        return f"session label {session.session_id} is no visit of the protocol"
-    if day is None:
-        return "acquisition or first-dose date unknown, so no study day"
-    return f"study day {day} lies in no analysis window"
-
-
-def _nearest(
-    sessions: list[Session], participant: Participant, window: VisitWindow
-) -> tuple[Session | None, list[Session]]:
-    def rank(session: Session) -> tuple[float, str, str]:
-        day = study_day(session.acq_time, participant.first_dose_time)
-        distance = abs(day - window.target_day) if day is not None else float("inf")
-        return distance, session.acq_time or "~", session.session_id
-
-    ranked = sorted(sessions, key=rank)
-    return (ranked[0], ranked[1:]) if ranked else (None, [])
-
-
-def _checked(
-    name: VisitName, session: Session | None, participant: Participant, window: VisitWindow
-) -> Visit:
-    if session is None:
-        return Visit(name, None, reason=f"no session for {name}")
-    day = study_day(session.acq_time, participant.first_dose_time)
-    if name == "baseline" and day is not None:
-        problem = _after_dose(session, participant)
-        if problem:
-            return Visit(name, session, day, reason=problem)
+    session: Session
+    name: VisitName
+    when: Timing
+    reason: str = ""
+    refusal: str = ""
     flags: tuple[str, ...] = ()
-    if day is not None and abs(day - window.target_day) > window.flag_beyond_days:
-        flags = (
-            f"study day {day} is {abs(day - window.target_day)} days from the target {window.target_day}",
+
+
+def _placed(session: Session, participant: Participant, settings: VisitSettings) -> _Placed:
+    when = timing(session.acq_time, participant.first_dose_time)
+    named = _visit_of_label(session, settings)
+    undated = session.acq_time is None or participant.first_dose_time is None
+    by_label = settings.assign_by == "label" or (undated and not when.problem)
+    flags: list[str] = []
+    if by_label:
+        name: VisitName = named or "unscheduled"
+        reason = "" if named else f"session label {session.session_id} is no visit of the protocol"
+        if settings.assign_by == "date" and named:
+            absent = "acquisition" if session.acq_time is None else "first dose"
+            flags.append(f"no study day, because the date of {absent} is not stated: {name} by its label")
+        elif when.problem and named:
+            flags.append(when.problem)
+    else:
+        name, reason = window_of(when, settings.windows())
+        if named and name != named:
+            place = f"in the window of {name}" if not reason else "in no window"
+            flags.append(f"session label {session.session_id} says {named}, study day {when.day} is {place}")
+    refusal = ""
+    if name == "baseline":
+        refusal = not_before_dose(
+            when, acq_time=session.acq_time, first_dose_time=participant.first_dose_time
         )
-    if day is not None and not window.first_day <= day <= window.last_day:
-        flags = (f"study day {day} is outside the window {window.first_day} to {window.last_day}",)
-    return Visit(name, session, day, flags=flags)
+    return _Placed(session, name, when, reason, refusal, tuple(flags))
 
 
-def _after_dose(session: Session, participant: Participant) -> str:
-    """Say why a scan cannot be a baseline, or return an empty text."""
-    scan_text, dose_text = str(session.acq_time), str(participant.first_dose_time)
-    scan, dose = datetime.fromisoformat(scan_text), datetime.fromisoformat(dose_text)
-    if scan.date() < dose.date():
-        return ""
-    if scan.date() > dose.date():
-        return f"scan of {scan.date()} is later than first dose on {dose.date()}, so it is no baseline"
-    if len(scan_text) <= 10 or len(dose_text) <= 10:
-        return "scan and first dose are on one day and not known to be in order; state both times"
-    if (scan.tzinfo is None) != (dose.tzinfo is None):
-        return "scan and first dose are on one day, and only one of them states its time zone; state both"
-    return "" if scan <= dose else "scan is later than first dose on the same day, so it is no baseline"
+def _visit_of_label(session: Session, settings: VisitSettings) -> VisitName | None:
+    label = session.session_id.removeprefix("ses-").casefold()
+    names = (n for n, w in settings.windows().items() if label in {x.casefold() for x in w.labels})
+    return next(names, None)
+
+
+def _ranked(candidates: list[_Placed], window: VisitWindow) -> list[_Placed]:
+    def rank(placed: _Placed) -> tuple[bool, float, str, str]:
+        day = placed.when.day
+        distance = days_from_target(day, window.target_day) if day is not None else float("inf")
+        # a time without its date's hyphens, or none at all, comes last
+        return bool(placed.refusal), distance, placed.session.acq_time or "~", placed.session.session_id
+
+    return sorted(candidates, key=rank)
+
+
+def _visit(name: VisitName, placed: _Placed, window: VisitWindow) -> Visit:
+    if placed.refusal:
+        return Visit(name, placed.session, placed.when.day, reason=placed.refusal, flags=placed.flags)
+    flags = (*placed.flags, *_distance_flags(placed.when.day, window))
+    return Visit(name, placed.session, placed.when.day, flags=flags)
+
+
+def _stand_in(name: VisitName, placed: _Placed, window: VisitWindow) -> Visit:
+    day = placed.when.day
+    if placed.refusal:
+        return Visit("unscheduled", placed.session, day, reason=placed.refusal, flags=placed.flags)
+    reason = f"another session is nearer to the target day of {name}"
+    flags = (*placed.flags, *_distance_flags(day, window))
+    return Visit("unscheduled", placed.session, day, reason=reason, flags=flags, instead_of=name)
+
+
+def _distance_flags(day: int | None, window: VisitWindow) -> tuple[str, ...]:
+    if day is None:
+        return ()
+    if not window.holds(day):
+        return (f"study day {day} is outside the window {window.text}",)
+    apart = days_from_target(day, window.target_day)
+    if apart > window.flag_beyond_days:
+        return (f"study day {day} is {apart} days from the target {window.target_day}",)
+    return ()

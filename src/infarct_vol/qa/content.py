@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from infarct_vol.protocol import ANALYSED_VISITS
 from infarct_vol.qa.album import FigureList
 from infarct_vol.qa.places import component_lines, edit_lines
 from infarct_vol.qa.wording import (
@@ -25,6 +24,7 @@ from infarct_vol.qa.wording import (
     visit_rank,
 )
 from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow
+from infarct_vol.settings import ANALYSED_VISITS
 
 Cells = dict[str, Any]
 FOLLOW_UPS = ANALYSED_VISITS[1:]

@@ -17,7 +17,7 @@ from infarct_vol.geometry import Grid
 from infarct_vol.images import MODALITY_LABELS, Identity, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
-from infarct_vol.protocol import ANALYSED_VISITS, Protocol
+from infarct_vol.protocol import Protocol
 from infarct_vol.qa.album import Album, figure_folder
 from infarct_vol.qa.checkerboard import checkerboard
 from infarct_vol.qa.overlays import lesion_mosaic, side_by_side
@@ -25,6 +25,7 @@ from infarct_vol.qa.trajectories import participant_trajectory
 from infarct_vol.qa.wording import STATUS_LABELS, session_label, visit_label
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
 from infarct_vol.registration import RigidTransform, read_tfm, resample
+from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.study import ScanFile
 
 _CONTOURS_OF: dict[str, dict[str, str]] = {

@@ -11,13 +11,14 @@ import pandas as pd
 
 from infarct_vol._version import __version__
 from infarct_vol.files import write_bytes
-from infarct_vol.protocol import ANALYSED_VISITS, Protocol
+from infarct_vol.protocol import Protocol
 from infarct_vol.qa import content
 from infarct_vol.qa.album import FigureEntry, figure_folder, read_figures
 from infarct_vol.qa.page import data_uri, embedded, rendered
 from infarct_vol.qa.trajectories import arms_of, measured_against_true, trial_change
 from infarct_vol.qa.wording import PARAMETER_LABELS, visit_label
 from infarct_vol.records import ParticipantRecord
+from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.tables import Tables, read_tables
 
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}

@@ -1,4 +1,4 @@
-"""Settings of the measuring methods; each class is one section of the protocol file.
+"""Settings of methods, visits and outcomes; each class is one section of the protocol file.
 
 Every field's description becomes the comment above it in the commented protocol, so it states the unit,
 the meaning and where the number comes from.
@@ -7,7 +7,28 @@ the meaning and where the number comes from.
 from infarct_vol.settings.acute import AcuteSettings
 from infarct_vol.settings.brain import BrainSettings
 from infarct_vol.settings.followup import FollowUpSettings
+from infarct_vol.settings.outcomes import OutcomeSettings, OutcomesSettings
 from infarct_vol.settings.registration import RegistrationSettings
 from infarct_vol.settings.section import Section
+from infarct_vol.settings.visits import (
+    ANALYSED_VISITS,
+    VisitName,
+    VisitSettings,
+    VisitWindow,
+    require_order,
+)
 
-__all__ = ["AcuteSettings", "BrainSettings", "FollowUpSettings", "RegistrationSettings", "Section"]
+__all__ = [
+    "ANALYSED_VISITS",
+    "AcuteSettings",
+    "BrainSettings",
+    "FollowUpSettings",
+    "OutcomeSettings",
+    "OutcomesSettings",
+    "RegistrationSettings",
+    "Section",
+    "VisitName",
+    "VisitSettings",
+    "VisitWindow",
+    "require_order",
+]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from infarct_vol.protocol import VisitName
 from infarct_vol.records import Parameter
+from infarct_vol.settings import VisitName
 
 _VISITS: tuple[str, ...] = get_args(VisitName)
 _PARAMETERS: tuple[str, ...] = get_args(Parameter)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infarct_vol.statistics.agreement import bland_altman, icc21, linearity, median_interval, repeatability
 from infarct_vol.validation.groups import SIZE_CLASSES, size_class
 from infarct_vol.validation.limits import LARGE_ML, Limit, Measure
 from infarct_vol.validation.results import CheckResult, Observed, VolumeCase
-from infarct_vol.validation.statistics import bland_altman, icc21, linearity, median_interval, repeatability
 
 
 class Found(NamedTuple):

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from infarct_vol.records import Record
-from infarct_vol.validation.groups import REGIONS, SIZE_CLASSES, Region, SizeClass
-from infarct_vol.validation.overlap import MaskCase
-from infarct_vol.validation.statistics import (
+from infarct_vol.statistics.agreement import (
     bland_altman,
     icc21,
     linearity,
     median_interval,
     repeatability,
 )
+from infarct_vol.validation.groups import REGIONS, SIZE_CLASSES, Region, SizeClass
+from infarct_vol.validation.overlap import MaskCase
 
 _SHOWN = (
     "case",

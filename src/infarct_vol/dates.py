@@ -1,0 +1,83 @@
+"""Dates as trials write them: whole or partial, and the study day they fall on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+_PARTIAL_DATE = re.compile(r"\d{4}(-(\d{2}|-)(-(\d{2}|-))?)?(T.*)?")
+"""An ISO 8601 date of reduced precision, also with the hyphens SDTM puts for what is not known."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When something was done, relative to the first dose.
+
+    Parameters
+    ----------
+    day
+        Study day; ``None`` where a date is not stated or partial.
+    before_dose
+        Whether it is known to precede the first dose; ``None`` where that is not known.
+    problem
+        Why it can be placed in no window although a date is stated; empty otherwise.
+    """
+
+    day: int | None
+    before_dose: bool | None = None
+    problem: str = ""
+
+
+def timing(acq_time: str | None, first_dose_time: str | None) -> Timing:
+    """Return study day and order against the first dose.
+
+    Raises
+    ------
+    ValueError
+        If a text is neither an ISO 8601 date or time nor a partial one.
+    """
+    for what, text in (("acquisition", acq_time), ("first dose", first_dose_time)):
+        if text is not None and not is_whole_date(text):
+            problem = f"the date of {what}, {text}, is partial: no study day; state year, month and day"
+            return Timing(None, problem=problem)
+    if acq_time is None or first_dose_time is None:
+        return Timing(None)
+    done, dose = datetime.fromisoformat(acq_time), datetime.fromisoformat(first_dose_time)
+    days = (done.date() - dose.date()).days
+    if days:
+        return Timing(days + 1 if days > 0 else days, days < 0)
+    if len(acq_time) <= 10 or len(first_dose_time) <= 10 or (done.tzinfo is None) != (dose.tzinfo is None):
+        return Timing(1)
+    return Timing(1, done <= dose)
+
+
+def is_whole_date(text: str) -> bool:
+    """Tell a whole date or time from a partial one.
+
+    Raises
+    ------
+    ValueError
+        If the text is neither.
+    """
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        if _PARTIAL_DATE.fullmatch(text):
+            return False
+        raise
+    return True
+
+
+def study_day(acq_time: str | None, first_dose_time: str | None) -> int | None:
+    """Return the study day of a scan: the day of first dose is day 1, the day before it day -1.
+
+    CDISC rule for ADY: difference of dates, plus one from the reference date on; there is no day 0.
+    """
+    return timing(acq_time, first_dose_time).day
+
+
+def days_from_target(day: int, target_day: int) -> int:
+    """Return the days between a study day and a target, either way (AWTDIFF of ADaM): no day 0 is counted."""
+    apart = abs(day - target_day)
+    return apart - 1 if (day < 0) != (target_day < 0) else apart

@@ -1,0 +1,54 @@
+"""One participant's work: everything its result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infarct_vol.derivatives import DerivativeWriter
+from infarct_vol.external import MaskFolder, find_masks
+from infarct_vol.ledger import fingerprint, input_hashes, with_sidecar
+from infarct_vol.protocol import Protocol
+from infarct_vol.study import Participant
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything one participant's processing depends on.
+
+    Parameters
+    ----------
+    participant
+        Identity, dates and files.
+    root, out
+        Study folder and output folder.
+    protocol
+        The effective protocol.
+    masks
+        Folder of masks made elsewhere, which count in place of the automatic ones.
+    """
+
+    participant: Participant
+    root: Path
+    out: Path
+    protocol: Protocol
+    masks: Path | None = None
+
+    def inputs(self) -> dict[str, str]:
+        """Return the hash of every file that bears on the result."""
+        given = find_masks(self.masks, self.participant) if self.masks else ()
+        files = [file for path in given for file in with_sidecar(path)]
+        return input_hashes(self.participant, root=self.root, masks=self.masks, given=files)
+
+    def external(self, hashes: Mapping[str, str]) -> MaskFolder:
+        """Return where masks made elsewhere are, and what they must be like."""
+        return MaskFolder(self.masks, self.protocol.geometry, hashes)
+
+    def writer(self) -> DerivativeWriter:
+        """Return a writer of this participant's results."""
+        return DerivativeWriter(self.out, self.participant.label, self.protocol.sha256)
+
+    def fingerprint(self, inputs: dict[str, str]) -> str:
+        """Return what must be unchanged for finished work to be kept."""
+        return fingerprint(self.participant, inputs=inputs, protocol_sha256=self.protocol.sha256)
