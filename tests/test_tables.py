@@ -143,10 +143,12 @@ def test_no_participants_give_tables_with_headers_only(tmp_path: Path) -> None:
 def test_every_column_is_in_the_data_dictionary(tmp_path: Path) -> None:
     paths = write_tables(trial(), tmp_path, protocol=Protocol())
     described = [(r["table"], r["column"]) for r in written(paths.dictionary)]
+    tables = dict.fromkeys(table for table, _ in described)
+    assert set(tables) == {path.stem for path in paths.folder.glob("*.csv")} - {"data_dictionary"}
     expected = [
-        (path.stem, column)
-        for path in (paths.volumes, paths.change, paths.summary, paths.components)
-        for column in path.read_text(encoding="utf-8").splitlines()[0].split(",")
+        (table, column)
+        for table in tables
+        for column in (paths.folder / f"{table}.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     ]
     assert described == expected
     assert all(r["description"] for r in written(paths.dictionary))

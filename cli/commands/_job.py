@@ -38,6 +38,8 @@ def run_with_progress(shell: Shell, study_path: Path, out: Path, **options: Any)
 
 def close(shell: Shell, summary: RunSummary) -> None:
     """Say what the run did, what was refused and why, and what to look at."""
+    for change in summary.changed_inputs:
+        shell.say(f"changed: {change}", level="warning")
     for participant, visit, status, reason in summary.problems:
         shell.say(
             f"{status}: {participant} {visit}: {reason}",

@@ -1,4 +1,4 @@
-"""``infarct-vol tables``: the tables again from what was measured."""
+"""``infarct-vol tables``: the tables again from the records of a run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,33 @@ def run(
     shell: Shell,
     out: Annotated[Path, typer.Argument(help="Output folder of a run.")],
     randomization: Annotated[
-        Path | None, typer.Option(help="CSV of participant_id and arm; without it tables are BLINDED.")
+        Path | None,
+        typer.Option(help="Randomisation list (CSV); unblinds, which the audit trail notes. Never copied."),
+    ] = None,
+    measures: Annotated[
+        Path | None,
+        typer.Option(
+            help="The trial's other outcomes: a long CSV of participant_id, acq_time, parameter, value, "
+            "unit, lower_limit, upper_limit."
+        ),
+    ] = None,
+    verification: Annotated[
+        Path | None,
+        typer.Option(help="verification.json of 'verify': its repeatability coefficient judges changes."),
     ] = None,
 ) -> int:
-    """Write the tables of a run again, per arm when a randomisation list is given.
+    """Write tables, datasets (ADaM) and pictures of a run again; per arm when a randomisation list is given.
 
-    Example: `infarct-vol tables results --randomization list.csv`
+    Every mask is held against its hash first: a volume whose mask changed since is left empty, and named.
+
+    Example: `infarct-vol tables results --measures outcomes.csv --randomization arms.csv`
     """
-    paths = iv.remake_tables(out, randomization=randomization)
-    for path in (paths.volumes, paths.change, paths.summary, paths.dictionary):
-        shell.say(str(path.resolve()))
-    return 0
+    remade = iv.remake_tables(out, randomization=randomization, measures=measures, verification=verification)
+    for problem in remade.problems:
+        shell.say(f"refused: {problem}", level="warning")
+    if randomization is None:
+        shell.say("BLINDED: no randomisation list was given, all arms are pooled.")
+    else:
+        shell.say("UNBLINDED: arms are in the summary and the datasets; the audit trail says when.")
+    shell.say(f"Tables: {remade.paths.folder.resolve()}")
+    return remade.exit_code

@@ -28,6 +28,7 @@ from infarct_vol.records import (
     VisitRecord,
     VolumeRow,
 )
+from infarct_vol.repeatability import RepeatabilityLimit
 from infarct_vol.settings import ANALYSED_VISITS
 
 BASELINE, *FOLLOW_UPS = ANALYSED_VISITS
@@ -77,6 +78,7 @@ class ChangeRow(Record):
     new_ml: float | None = None
     protocol_sha256: str = ""
     version: str = ""
+    repeatability_source: str = "protocol"
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,25 @@ def change_labels(baseline: LesionMask, followup: LesionMask) -> NDArray[np.uint
     return np.asarray(2 * before + 3 * after - 4 * (before & after), dtype=np.uint8)
 
 
-def participant_changes(record: ParticipantRecord, *, protocol: Protocol) -> list[ChangeRow]:
-    """Return one participant's change rows by the protocol's rules; see `change_rows`."""
-    return change_rows(record.rows, visits=record.visits, settings=protocol.change, checks=protocol.checks)
+def participant_changes(
+    record: ParticipantRecord, *, protocol: Protocol, limit: RepeatabilityLimit | None = None
+) -> list[ChangeRow]:
+    """Return one participant's change rows by the protocol's rules; see `change_rows`.
+
+    Parameters
+    ----------
+    record
+        The participant.
+    protocol
+        Limits that a change must exceed, and of what is alike.
+    limit
+        Takes the place of the protocol's limit, and is named in the rows.
+    """
+    limit = limit or RepeatabilityLimit(protocol.change)
+    rows = change_rows(record.rows, visits=record.visits, settings=limit.settings, checks=protocol.checks)
+    if limit.source == "protocol":
+        return rows
+    return [row.model_copy(update={"repeatability_source": limit.source}) for row in rows]
 
 
 def change_rows(

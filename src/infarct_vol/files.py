@@ -8,6 +8,8 @@ import json
 import os
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infarct_vol.errors import HeaderError
@@ -53,22 +55,31 @@ def gzip_bytes(content: bytes) -> bytes:
     return engine.compress(content) + engine.flush()
 
 
-def write_bytes(content: bytes, path: Path) -> None:
-    """Write a file so that no reader ever sees half of it: temporary file, fsync, rename."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[io.BufferedWriter]:
+    """Open a file to be written so that no reader ever sees half of it: temporary file, fsync, rename.
+
+    Whatever is raised inside leaves the file that was there as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)
     try:
-        with io.FileIO(handle, "wb") as file:
-            view = memoryview(content)
-            while view:
-                view = view[file.write(view) :]
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file as `whole_file` does."""
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from infarct_vol._version import __version__
 from infarct_vol.errors import MixedOutputError
-from infarct_vol.files import file_sha256, nifti_stem, write_text
-from infarct_vol.records import ParticipantRecord
+from infarct_vol.files import file_sha256, nifti_stem, write_json, write_text
+from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow
 from infarct_vol.study import Participant
 
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
@@ -100,6 +101,132 @@ def save_record(record: ParticipantRecord, out: Path, *, label: str) -> None:
     write_text(record.model_dump_json(indent=1) + "\n", record_path(out, label))
 
 
+class RecordStore:
+    """The records kept in an output folder, in order of participant, read one at a time.
+
+    Parameters
+    ----------
+    out
+        Output folder of a run.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        heads = [(self._read(path), path) for path in sorted((out / "provenance").glob("sub-*.json"))]
+        self._paths = {record.participant_id: path for record, path in heads}
+        self.heads = tuple(sorted((head_of(record) for record, _ in heads), key=lambda h: h.participant_id))
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def __iter__(self) -> Iterator[ParticipantRecord]:
+        for head in self.heads:
+            yield self._read(self._paths[head.participant_id])
+
+    @staticmethod
+    def _read(path: Path) -> ParticipantRecord:
+        record = read_record(path)
+        if record is None:
+            msg = f"{path} was written by another version; run again, or use an empty output folder"
+            raise MixedOutputError(msg)
+        return record
+
+
+class VerifiedStore(RecordStore):
+    """The records of an output folder with every mask held against its hash.
+
+    A volume whose mask changed, or is gone, since it was measured is no longer a value: its row is
+    ``failed``, with the reason, and so is named among the problems.
+    """
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(out)
+        self.problems: list[str] = []
+        """Participant, visit and reason of every volume whose mask changed, once the records were read."""
+
+    def __iter__(self) -> Iterator[ParticipantRecord]:
+        self.problems.clear()
+        for record in super().__iter__():
+            verified = _without_changed_masks(record, self.out)
+            for row in verified.rows:
+                if row.status == "failed" and row.reason.startswith(_CHANGED):
+                    self.problems.append(f"{row.participant_id} {row.visit} {row.parameter}: {row.reason}")
+            yield verified
+
+
+_CHANGED = "the mask changed since it was measured"
+
+
+def _without_changed_masks(record: ParticipantRecord, out: Path) -> ParticipantRecord:
+    paths = {row.mask_path for row in record.rows if row.mask_path} & set(record.outputs)
+    paths |= {path for visit in record.visits for path in visit.masks.values()} & set(record.outputs)
+    found = {path: _hash(out / path) for path in sorted(paths)}
+    changed = {path: digest for path, digest in found.items() if digest != record.outputs[path]}
+    if not changed:
+        return record
+    rows = tuple(
+        _no_longer_valued(row, expected=record.outputs[row.mask_path], found=changed[row.mask_path])
+        if row.mask_path in changed
+        else row
+        for row in record.rows
+    )
+    visits = tuple(_no_longer_accounted(visit, changed) for visit in record.visits)
+    return record.model_copy(update={"rows": rows, "visits": visits})
+
+
+def _no_longer_valued(row: VolumeRow, *, expected: str, found: str) -> VolumeRow:
+    is_now = "it is gone or unreadable" if found == "unreadable" else f"found {found[:12]}"
+    reason = (
+        f"{_CHANGED}: {row.mask_path} had SHA-256 {expected[:12]}, {is_now}; put it back, or run again with "
+        "--masks"
+    )
+    numbers = ("volume_ml", "voxel_count", "voxel_volume_mm3", "lesion_count", "volume_ml_low")
+    empty = dict.fromkeys(
+        (*numbers, "volume_ml_high", "partial_volume_ml", "edit_difference_ml", "edit_dice")
+    )
+    return row.model_copy(update={**empty, "status": "failed", "reason": reason})
+
+
+def _no_longer_accounted(visit: VisitRecord, changed: Mapping[str, str]) -> VisitRecord:
+    keys = {key for key, path in visit.masks.items() if path in changed}
+    if not keys:
+        return visit
+    components = {key: parts for key, parts in visit.components.items() if key not in keys}
+    accounting = (
+        dict.fromkeys(("persistent_ml", "resolved_ml", "new_ml")) if {"flair", "change"} & keys else {}
+    )
+    return visit.model_copy(update={"components": components, **accounting})
+
+
+class RecordHead(NamedTuple):
+    """What must be known of every participant before the first is tabulated."""
+
+    participant_id: str
+    first_dose_time: str | None
+    made_by: frozenset[tuple[str, str]]
+    """Protocol hash and version of the record and of each of its rows."""
+
+
+def head_of(record: ParticipantRecord) -> RecordHead:
+    """Return the head of one record."""
+    own = record.protocol_sha256, record.version
+    made_by = {(row.protocol_sha256 or own[0], row.version or own[1]) for row in record.rows}
+    return RecordHead(record.participant_id, record.first_dose_time, frozenset({own, *made_by}))
+
+
+def save_participants(participant_ids: Iterable[str], out: Path) -> None:
+    """Write down every participant of the study, whether they were measured or not."""
+    write_json(sorted(participant_ids), out / "provenance" / "participants.json")
+
+
+def load_participants(out: Path) -> tuple[str, ...]:
+    """Return every participant of the study; none where that was not written down."""
+    try:
+        return tuple(json.loads((out / "provenance" / "participants.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
+
+
 def load_records(out: Path) -> tuple[ParticipantRecord, ...]:
     """Return every participant's record kept in an output folder, in order of participant.
 
@@ -108,14 +235,7 @@ def load_records(out: Path) -> tuple[ParticipantRecord, ...]:
     MixedOutputError
         If a record cannot be read by this version.
     """
-    records = []
-    for path in sorted((out / "provenance").glob("sub-*.json")):
-        record = read_record(path)
-        if record is None:
-            msg = f"{path} was written by another version; run again, or use an empty output folder"
-            raise MixedOutputError(msg)
-        records.append(record)
-    return tuple(sorted(records, key=lambda record: record.participant_id))
+    return tuple(RecordStore(out))
 
 
 def read_record(path: Path) -> ParticipantRecord | None:
@@ -124,6 +244,22 @@ def read_record(path: Path) -> ParticipantRecord | None:
         return ParticipantRecord.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def changed_inputs(out: Path, *, label: str, inputs: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Return name, old and new hash of every input that changed since a participant was measured.
+
+    An input that was not there before, or is gone, has an empty hash on that side. Nothing is returned for
+    a participant who was not measured before.
+    """
+    record = read_record(record_path(out, label))
+    before = record.inputs if record is not None else {}
+    names = sorted({*before, *inputs}) if before else []
+    return tuple(
+        (name, before.get(name, ""), inputs.get(name, ""))
+        for name in names
+        if before.get(name) != inputs.get(name)
+    )
 
 
 def finished_record(out: Path, *, label: str, fingerprint: str) -> ParticipantRecord | None:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from infarct_vol.audit import AuditTrail
 from infarct_vol.batch import ExecutorName, output_lock, run_batch
 from infarct_vol.derivatives import write_dataset_description, write_protocol
 from infarct_vol.errors import InfarctVolError, StudyError
 from infarct_vol.external import unused_masks
-from infarct_vol.ledger import finished_record, load_records, save_record
+from infarct_vol.files import file_sha256
+from infarct_vol.ledger import (
+    RecordStore,
+    VerifiedStore,
+    changed_inputs,
+    finished_record,
+    load_participants,
+    save_participants,
+    save_record,
+)
 from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.qa import figure_paths, render_participant, write_report
 from infarct_vol.records import ParticipantRecord, VisitRecord
+from infarct_vol.repeatability import RepeatabilityLimit, read_repeatability
 from infarct_vol.study import Study, open_study
-from infarct_vol.tables import TablePaths, measured_against_truth, read_tables, write_tables
+from infarct_vol.tables import (
+    Outcomes,
+    TablePaths,
+    measured_against_truth,
+    randomized_arms,
+    read_outcomes,
+    read_tables,
+    write_tables,
+)
 from infarct_vol.work import Case
 
 State = Literal["done", "kept", "failed"]
@@ -36,6 +55,7 @@ class RunSummary:
     redone: int
     kept: int
     unused_masks: tuple[str, ...] = ()
+    changed_inputs: tuple[str, ...] = ()
 
     def visits(self, status: str) -> tuple[tuple[ParticipantRecord, VisitRecord], ...]:
         """Return the visits with one status, or those flagged for a reader (``"flagged"``)."""
@@ -121,27 +141,68 @@ def run_study(
     if masks is not None and not masks.is_dir():
         msg = f"no folder of masks at {masks}"
         raise StudyError(msg)
+    known = [p.participant_id for p in study.participants]
+    if randomization is not None:
+        # a list that does not fit is refused before the night's work, not after it
+        randomized_arms(randomization, participants=known)
     with output_lock(out):
         write_dataset_description(out)
         write_protocol(protocol.to_toml(), out)
+        save_participants(known, out)
         cases = [Case(p, study.root, out, protocol, masks) for p in chosen.participants]
         todo, kept = _split(cases, on_progress)
+        changed = _noted_changes(todo, out)
         for done in run_batch(todo, run_case, jobs=jobs, executor=executor, scheduler=scheduler):
             record = done.result or _fault(done.task, done.error)
             if on_progress is not None:
                 on_progress(record.participant_id, "failed" if done.error else "done", len(record.visits))
-        records = load_records(out)
-        tables = write_tables(
-            records,
-            out,
-            protocol=protocol,
-            randomization=randomization,
-            known_participants=[p.participant_id for p in study.participants],
-        )
+        records = tuple(VerifiedStore(out))
+        tables = _tabulated(records, out, protocol, randomization=randomization)
         compared = measured_against_truth(read_tables(out).volumes, truth) if truth else None
         report = write_report(out, records=records, protocol=protocol, truth=compared)
     unused = unused_masks(masks, study.participants) if masks is not None else ()
-    return RunSummary(out, tables, report, records, redone=len(todo), kept=kept, unused_masks=unused)
+    return RunSummary(out, tables, report, records, len(todo), kept, unused, changed)
+
+
+def _tabulated(
+    records: Sequence[ParticipantRecord] | RecordStore,
+    out: Path,
+    protocol: Protocol,
+    *,
+    randomization: Path | None,
+    outcomes: Outcomes | None = None,
+    limit: RepeatabilityLimit | None = None,
+) -> TablePaths:
+    """Write tables, datasets, pictures and the summary to hand over; note an unblinding before it happens."""
+    if randomization is not None:
+        AuditTrail(out).append(
+            "unblinding",
+            subject="tables",
+            reason="a randomisation list was given",
+            new=f"SHA-256 {file_sha256(randomization)}",
+        )
+    return write_tables(
+        records,
+        out,
+        protocol=protocol,
+        randomization=randomization,
+        known_participants=load_participants(out),
+        outcomes=outcomes,
+        limit=limit,
+    )
+
+
+def _noted_changes(todo: Iterable[CaseTask], out: Path) -> tuple[str, ...]:
+    """Return, and put into the audit trail, every input that changed since it was measured."""
+    told = []
+    for task in todo:
+        participant = task.case.participant
+        for name, old, new in changed_inputs(out, label=participant.label, inputs=task.inputs):
+            subject = f"{participant.participant_id} {name}"
+            reason = "the input changed since the last run, so the participant is measured again"
+            AuditTrail(out).append("input changed", subject=subject, reason=reason, old=old, new=new)
+            told.append(f"{participant.participant_id}: {name} changed since the last run; measured again")
+    return tuple(told)
 
 
 def _split(cases: Iterable[Case], on_progress: Progress | None) -> tuple[list[CaseTask], int]:
@@ -191,20 +252,59 @@ def _fault(task: CaseTask, error: Exception | None) -> ParticipantRecord:
     return record
 
 
-def remake_tables(out: Path | str, *, randomization: Path | None = None) -> TablePaths:
-    """Write the tables of a run again from its records.
+@dataclass(frozen=True)
+class RemadeTables:
+    """Tables written again, and what was refused on the way."""
+
+    paths: TablePaths
+    problems: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a mask changed since it was measured, or a value of the measures file was refused."""
+        return 1 if self.problems else 0
+
+
+def remake_tables(
+    out: Path | str,
+    *,
+    randomization: Path | None = None,
+    measures: Path | None = None,
+    verification: Path | None = None,
+) -> RemadeTables:
+    """Write the tables, datasets and pictures of a run again from its records.
+
+    Every mask is held against its hash: the volume of a mask that changed since is left empty, and named.
+
+    Parameters
+    ----------
+    out
+        Output folder of a run.
+    randomization
+        CSV of participant_id and arm; without it everything is pooled and BLINDED.
+    measures
+        The trial's other outcomes, as `infarct_vol.tables.read_outcomes` describes the file.
+    verification
+        ``verification.json`` of ``infarct-vol verify``: its repeatability coefficient takes the place of
+        the protocol's limit.
 
     Raises
     ------
     StudyError
-        If ``out`` holds no run.
+        If ``out`` holds no run, or a list does not fit its participants.
     MixedOutputError
         If its records were made by different protocols or versions.
     """
     out = Path(out)
-    records, protocol = _run_in(out)
+    protocol = _protocol_in(out)
     with output_lock(out):
-        return write_tables(records, out, protocol=protocol, randomization=randomization)
+        store = VerifiedStore(out)
+        doses = {head.participant_id: head.first_dose_time for head in store.heads}
+        outcomes = read_outcomes(measures, first_doses=doses, protocol=protocol) if measures else None
+        limit = read_repeatability(verification) if verification else None
+        paths = _tabulated(store, out, protocol, randomization=randomization, outcomes=outcomes, limit=limit)
+    refused = outcomes.problems if outcomes is not None else ()
+    return RemadeTables(paths, (*store.problems, *refused))
 
 
 def remake_report(out: Path | str) -> Path:
@@ -216,14 +316,14 @@ def remake_report(out: Path | str) -> Path:
         If ``out`` holds no run.
     """
     out = Path(out)
-    records, protocol = _run_in(out)
+    protocol = _protocol_in(out)
     with output_lock(out):
-        return write_report(out, records=records, protocol=protocol)
+        return write_report(out, records=tuple(VerifiedStore(out)), protocol=protocol)
 
 
-def _run_in(out: Path) -> tuple[tuple[ParticipantRecord, ...], Protocol]:
-    records = load_records(out) if out.is_dir() else ()
-    if not records:
+def _protocol_in(out: Path) -> Protocol:
+    """Return the protocol of the run in an output folder."""
+    if not any((out / "provenance").glob("sub-*.json")):
         msg = f"{out} holds no results; make some with 'infarct-vol run STUDY {out}'"
         raise StudyError(msg)
-    return records, load_protocol(out / "protocol.toml")
+    return load_protocol(out / "protocol.toml")

@@ -88,12 +88,12 @@ def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Vi
             )
     visits = []
     for name, window in windows.items():
-        chosen, *spare = _ranked(candidates[name], window) or [None]
-        if chosen is None:
+        ranked = _ranked(candidates[name], window)
+        if not ranked:
             visits.append(Visit(name, None, reason=f"no session for {name}"))
             continue
-        visits.append(_visit(name, chosen, window))
-        others.extend(_stand_in(name, placed, window) for placed in spare if placed)
+        visits.append(_visit(name, ranked[0], window))
+        others.extend(_stand_in(name, placed, window) for placed in ranked[1:])
     return (*visits, *others)
 
 

@@ -1,7 +1,8 @@
 """Tables of a run: volumes, change from baseline, summary, and their data dictionary."""
 
 from infarct_vol.tables.components import ComponentRow, component_rows
-from infarct_vol.tables.randomization import read_randomization
+from infarct_vol.tables.outcomes import Outcomes, read_outcomes
+from infarct_vol.tables.randomization import randomized_arms, read_randomization
 from infarct_vol.tables.read import Tables, read_tables
 from infarct_vol.tables.summary import SummaryRow, summary_rows
 from infarct_vol.tables.truth import measured_against_truth
@@ -9,11 +10,14 @@ from infarct_vol.tables.write import TablePaths, write_tables
 
 __all__ = [
     "ComponentRow",
+    "Outcomes",
     "SummaryRow",
     "TablePaths",
     "Tables",
     "component_rows",
     "measured_against_truth",
+    "randomized_arms",
+    "read_outcomes",
     "read_randomization",
     "read_tables",
     "summary_rows",

@@ -73,6 +73,11 @@ def _is_formula(text: str) -> bool:
     return text[:1] in _RUNS_AS_FORMULA or text.lstrip()[:1] in _RUNS_AS_FORMULA
 
 
+def one_line(text: str) -> str:
+    """Return text without line breaks or blanks at its ends; control characters become visible escapes."""
+    return _printable(" ".join(text.split()))
+
+
 def _printable(text: str) -> str:
     """Write control characters and bytes that are no text as visible escapes; line breaks and tabs stay."""
     if text.isprintable():

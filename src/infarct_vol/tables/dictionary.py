@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import Field
 
-from infarct_vol.change import ChangeRow
-from infarct_vol.records import Record, VolumeRow
-from infarct_vol.tables.components import ComponentRow
-from infarct_vol.tables.summary import SummaryRow
+from infarct_vol.records import Record
 
 
 class DictionaryRow(Record):
@@ -86,6 +85,7 @@ _SHARED: dict[str, tuple[str, str]] = {
     "exceeds_repeatability": ("", "true if |change_ml| > repeatability_limit_ml; empty without a change"),
     "like_for_like_reason": ("", "what differs between both ends, and what could not be compared"),
     "repeatability_limit_ml": ("mL", "larger of the protocol's limit in mL and in percent of baseline"),
+    "repeatability_source": ("", "where the limit comes from: the protocol, or a self-verification"),
     "baseline_status": ("", "status of the baseline end"),
     "baseline_session_id": ("", "session of the baseline images"),
     "baseline_method": ("", "method and version that made the baseline mask"),
@@ -100,9 +100,75 @@ _SHARED: dict[str, tuple[str, str]] = {
     "excluded_n": ("", "participants whose volume was excluded by a reader or the protocol"),
     "like_for_like_n": ("", "changes that compare like with like"),
     "blinding": ("", "BLINDED: no randomisation list was given, pooled rows only; otherwise UNBLINDED"),
+    "randomized_n": ("", "participants on the randomisation list; empty without one"),
+    "randomized_without_data_n": ("", "those of them without a volume of this parameter at any visit"),
 }
+_OUTCOMES: dict[str, tuple[str, str]] = {
+    "parameter": ("", "outcome, as the protocol and the measures file name it"),
+    "label": ("", "the outcome's name in the protocol"),
+    "unit": ("", "unit of value, baseline_value and change"),
+    "value": ("see unit", "value in the measures file; empty where it was refused or not stated"),
+    "baseline_value": ("see unit", "the last value before the first dose"),
+    "change": ("see unit", "value - baseline_value; empty unless both are there"),
+    "percent_change": ("%", "100 x change / baseline_value; empty where baseline is 0"),
+    "lower_limit": ("see unit", "lower limit of the laboratory's reference range, as the file states it"),
+    "upper_limit": ("see unit", "upper limit of the laboratory's reference range, as the file states it"),
+    "analysed": ("", "true for the value that stands for its visit: nearest to target, a tie to the earlier"),
+    "status": ("", "measured; missing: no value; failed: the value was refused"),
+    "line": ("", "line of the measures file"),
+    "acq_time": ("", "date and time of the value, ISO 8601, as the file states it"),
+    "visit": ("", "baseline, early, month1, month3, month6, month9, month12 or unscheduled, by the protocol"),
+}
+_SUMMARY_LONG: dict[str, tuple[str, str]] = {
+    "quantity": ("", "volume: volume_ml; change: change_ml; percent: percent_change"),
+    "unit": ("", "unit of value; empty for n"),
+    "statistic": ("", "as the columns of the summary"),
+    "value": ("see unit", "the statistic; empty where there are too few values"),
+}
+_MODELS: dict[str, tuple[str, str]] = {
+    "scale": ("", "raw: change in mL on baseline mL; cube_root: the same of cube roots"),
+    "model": (
+        "",
+        "ancova: change on arm and baseline; repeated_measures: MMRM, change on arm x visit and "
+        "baseline x visit",
+    ),
+    "n": ("", "participants in the model at this visit"),
+    "term": ("", "adjusted_mean: of the arm at the mean baseline; difference: arm minus reference_arm"),
+    "reference_arm": ("", "arm that others are compared with"),
+    "estimate": ("mL, or its cube root", "adjusted mean or difference; empty where it cannot be had"),
+    "se": ("mL, or its cube root", "standard error"),
+    "df": ("", "degrees of freedom (Kenward-Roger in the MMRM)"),
+    "low": ("mL, or its cube root", "lower limit of the 95 % interval"),
+    "high": ("mL, or its cube root", "upper limit of the 95 % interval"),
+    "p": ("", "two-sided p of the hypothesis that it is 0; descriptive"),
+    "residual_sd": ("mL, or its cube root", "standard deviation of the residuals"),
+    "shapiro_p": ("", "p of Shapiro and Wilk's test that residuals are normal"),
+    "breusch_pagan_p": ("", "p of Breusch and Pagan's test that the variance of residuals is constant"),
+    "max_cooks_distance": ("", "largest influence of one participant (Cook's distance)"),
+    "covariance": ("", "how a participant's visits are correlated in the model"),
+    "note": ("", "why a number is absent, and what it is worth"),
+}
+_CORRELATIONS: dict[str, tuple[str, str]] = {
+    "outcome": ("", "scale the infarct is set against"),
+    "quantity": ("", "volume: volume against score; change: change of volume against change of score"),
+    "n": ("", "participants with both"),
+    "rho": ("", "Spearman's rank correlation"),
+    "low": ("", "lower limit of its 95 % interval (Fisher z, Bonett and Wright 2000)"),
+    "high": ("", "upper limit of its 95 % interval"),
+    "p": ("", "two-sided p by the t approximation; descriptive"),
+}
+_OWN: dict[str, dict[str, tuple[str, str]]] = {
+    "outcomes": _OUTCOMES,
+    "outcomes_change": _OUTCOMES,
+    "outcomes_summary": _OUTCOMES,
+    "summary_long": _SUMMARY_LONG,
+    "models": _MODELS,
+    "correlations": _CORRELATIONS,
+}
+"""Table -> meanings that differ from the shared ones."""
 _QUANTITIES = {
     "volume": ("mL", "volume_ml"),
+    "value": ("see unit", "value"),
     "change": ("mL", "change_ml"),
     "percent": ("%", "percent_change"),
 }
@@ -115,28 +181,43 @@ _STATISTICS = {
     "q3": "third quartile (SAS definition 5) of",
     "min": "smallest",
     "max": "largest",
+    "mean_low": "lower limit of Student's 95 % interval of the mean (SAS CLM) of",
+    "mean_high": "upper limit of Student's 95 % interval of the mean (SAS CLM) of",
+    "median_low": "lower limit of the distribution-free 95 % interval of the median (SAS CIQUANTDF) of",
+    "median_high": "upper limit of the distribution-free 95 % interval of the median (SAS CIQUANTDF) of",
 }
 
 
-def dictionary_rows() -> list[DictionaryRow]:
-    """Return one row per column of every table, in the order of tables and columns."""
-    tables: dict[str, type[Record]] = {
-        "volumes": VolumeRow,
-        "change_from_baseline": ChangeRow,
-        "summary": SummaryRow,
-        "components": ComponentRow,
-    }
-    meanings = {**_SHARED, **_statistic_meanings()}
+def dictionary_rows(tables: Mapping[str, Sequence[str]]) -> list[DictionaryRow]:
+    """Return one row per column of every table, in the order of tables and columns.
+
+    Parameters
+    ----------
+    tables
+        Table -> its columns.
+    """
     return [
-        DictionaryRow(table=table, column=column, unit=meanings[column][0], description=meanings[column][1])
-        for table, record in tables.items()
-        for column in record.model_fields
+        DictionaryRow(table=table, column=column, unit=meaning[0], description=meaning[1])
+        for table, columns in tables.items()
+        for column in columns
+        for meaning in [_meaning(table, column)]
     ]
 
 
-def _statistic_meanings() -> dict[str, tuple[str, str]]:
-    return {
-        f"{prefix}_{name}": ("" if name == "n" else unit, f"{text} {column}")
-        for prefix, (unit, column) in _QUANTITIES.items()
-        for name, text in _STATISTICS.items()
-    }
+def _meaning(table: str, column: str) -> tuple[str, str]:
+    """Return unit and description of a column."""
+    own = _OWN.get(table, {})
+    if column in own:
+        return own[column]
+    if column in _SHARED:
+        return _SHARED[column]
+    head, _, tail = column.partition("_")
+    if tail in _STATISTICS and head in _QUANTITIES:
+        unit, quantity = _QUANTITIES[head]
+        if table == "outcomes_summary" and head == "change":
+            unit, quantity = "see unit", "change"
+        return ("" if tail == "n" else unit, f"{_STATISTICS[tail]} {quantity}")
+    # a column a visit: volume_ml_month1
+    column, _, visit = column.rpartition("_")
+    unit, description = _SHARED[column]
+    return unit, f"at {visit}: {description}"

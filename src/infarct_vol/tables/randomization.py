@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from infarct_vol.errors import StudyError
+from infarct_vol.tables.listing import read_listing
 
 ALL_ARMS = "all"
 """Name of the pooled rows of the summary; no arm of a trial may be called so."""
@@ -17,6 +16,13 @@ ALL_ARMS = "all"
 def read_randomization(
     path: Path, *, participants: Iterable[str], known: Iterable[str] = ()
 ) -> dict[str, str]:
+    """Return the arm of each participant that is to be tabulated; see `randomized_arms`."""
+    tabulated = tuple(participants)
+    arms = randomized_arms(path, participants=tabulated, known=known)
+    return {name: arms[name] for name in tabulated}
+
+
+def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[str] = ()) -> dict[str, str]:
     """Read a randomisation list and return the arm of each participant.
 
     Parameters
@@ -27,7 +33,8 @@ def read_randomization(
     participants
         Participants that are to be tabulated; each must have an arm.
     known
-        Further participants of the study, who may be on the list without being tabulated.
+        Further participants of the study, who may be on the list without being tabulated; those who are
+        have an arm too, so that participants randomised but without data can be counted.
 
     Raises
     ------
@@ -37,7 +44,8 @@ def read_randomization(
     """
     arms: dict[str, str] = {}
     spellings: dict[str, str] = {}
-    for line, participant_id, arm in _entries(path):
+    for line, row in read_listing(path, needed=("participant_id", "arm"), what="randomisation list"):
+        participant_id, arm = row["participant_id"], row["arm"]
         where = f"{path.name} line {line}"
         bare = _bare(participant_id)
         folded = _bare(unicodedata.normalize("NFKC", participant_id).casefold())
@@ -65,28 +73,8 @@ def _matched(
     if without:
         msg = f"no arm for {', '.join(without)}; add them to the list or leave them out of the tables"
         raise StudyError(msg, where=where)
-    return {name: arms[_bare(name)] for name in participants}
+    return {name: arms[_bare(name)] for name in (*participants, *known) if _bare(name) in arms}
 
 
 def _bare(participant_id: str) -> str:
     return participant_id.removeprefix("sub-")
-
-
-def _entries(path: Path) -> list[tuple[int, str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        msg = f"no randomisation list at {path}"
-        raise StudyError(msg) from None
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"the randomisation list cannot be read as UTF-8 text: {error}"
-        raise StudyError(msg, where=path.name) from None
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="")
-    columns = [name.strip() for name in reader.fieldnames or []]
-    if columns.count("participant_id") != 1 or columns.count("arm") != 1:
-        msg = f"expected the columns participant_id and arm, got {', '.join(columns) or 'an empty file'}"
-        raise StudyError(msg, where=path.name)
-    reader.fieldnames = columns
-    return [(reader.line_num, row["participant_id"].strip(), row["arm"].strip()) for row in reader]

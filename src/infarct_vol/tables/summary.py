@@ -6,17 +6,21 @@ never as 0 mL.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
+import pandas as pd
 
 from infarct_vol.change import ChangeRow, valued_ml
 from infarct_vol.records import Parameter, Record, VolumeRow
+from infarct_vol.statistics.descriptive import described
 from infarct_vol.tables.order import parameter_rank, visit_rank
 from infarct_vol.tables.randomization import ALL_ARMS
+
+Blinding = Literal["BLINDED", "UNBLINDED"]
 
 
 class SummaryRow(Record):
@@ -55,107 +59,246 @@ class SummaryRow(Record):
     not_measurable_n: int
     excluded_n: int
     like_for_like_n: int
-    blinding: Literal["BLINDED", "UNBLINDED"]
+    blinding: Blinding
+    protocol_sha256: str = ""
+    version: str = ""
+    volume_mean_low: float | None = None
+    volume_mean_high: float | None = None
+    volume_median_low: float | None = None
+    volume_median_high: float | None = None
+    change_mean_low: float | None = None
+    change_mean_high: float | None = None
+    change_median_low: float | None = None
+    change_median_high: float | None = None
+    percent_mean_low: float | None = None
+    percent_mean_high: float | None = None
+    percent_median_low: float | None = None
+    percent_median_high: float | None = None
+    randomized_n: int | None = None
+    randomized_without_data_n: int | None = None
+
+
+class OutcomeSummaryRow(Record):
+    """One other outcome x visit x arm: a row of ``outcomes_summary.csv``, its columns in their order."""
+
+    parameter: str
+    unit: str
+    visit: str
+    arm: str
+    value_n: int
+    value_mean: float | None
+    value_sd: float | None
+    value_median: float | None
+    value_q1: float | None
+    value_q3: float | None
+    value_min: float | None
+    value_max: float | None
+    change_n: int
+    change_mean: float | None
+    change_sd: float | None
+    change_median: float | None
+    change_q1: float | None
+    change_q3: float | None
+    change_min: float | None
+    change_max: float | None
+    percent_n: int
+    percent_mean: float | None
+    percent_sd: float | None
+    percent_median: float | None
+    percent_q1: float | None
+    percent_q3: float | None
+    percent_min: float | None
+    percent_max: float | None
+    value_mean_low: float | None = None
+    value_mean_high: float | None = None
+    value_median_low: float | None = None
+    value_median_high: float | None = None
+    change_mean_low: float | None = None
+    change_mean_high: float | None = None
+    change_median_low: float | None = None
+    change_median_high: float | None = None
+    percent_mean_low: float | None = None
+    percent_mean_high: float | None = None
+    percent_median_low: float | None = None
+    percent_median_high: float | None = None
+    participants_n: int
+    missing_n: int
+    failed_n: int
+    blinding: Blinding
     protocol_sha256: str = ""
     version: str = ""
 
 
 def summary_rows(
-    volumes: Sequence[VolumeRow], changes: Sequence[ChangeRow], *, arms: Mapping[str, str] | None = None
+    volumes: Iterable[VolumeRow], changes: Iterable[ChangeRow], *, arms: Mapping[str, str] | None = None
 ) -> list[SummaryRow]:
-    """Summarise volumes in mL, change in mL and percent change.
+    """Summarise volumes in mL, change in mL and percent change; see `Summary`."""
+    summary = Summary(arms)
+    summary.add(volumes, changes)
+    return summary.rows()
+
+
+class Summary:
+    """Statistics per parameter, visit and arm, filled participant by participant.
 
     Parameters
     ----------
-    volumes, changes
-        All rows of all participants.
     arms
         Participant -> arm. None keeps the trial blinded: pooled rows only.
-
-    Returns
-    -------
-    list of SummaryRow
-        For each parameter and visit that has a row in either table, the pooled row ``all`` and then one
-        per arm. A statistic of no values is None, as is the standard deviation of one value. Quantiles
-        are SAS definition 5 (the empirical distribution function with averaging).
     """
-    groups: dict[tuple[Parameter, str, str], _Group] = {}
-    for volume in volumes:
-        for arm in _arms_of(volume.participant_id, arms):
-            _group(groups, volume.parameter, volume.visit, arm).volumes.append(volume)
-    for change in changes:
-        for arm in _arms_of(change.participant_id, arms):
-            _group(groups, change.parameter, change.visit, arm).changes.append(change)
-    blinding: Literal["BLINDED", "UNBLINDED"] = "BLINDED" if arms is None else "UNBLINDED"
-    return [_summary_row(key, groups[key], blinding=blinding) for key in sorted(groups, key=_rank)]
+
+    def __init__(self, arms: Mapping[str, str] | None = None) -> None:
+        self._arms = arms
+        self._groups: dict[tuple[Parameter, str, str], _Group] = {}
+        self._with_data: dict[Parameter, set[str]] = {}
+        self._made_by: tuple[str, str] = ("", "")
+
+    def add(self, volumes: Iterable[VolumeRow], changes: Iterable[ChangeRow]) -> None:
+        """Take over rows; those of one participant belong together."""
+        for volume in volumes:
+            value = valued_ml(volume)
+            if value is not None:
+                self._with_data.setdefault(volume.parameter, set()).add(volume.participant_id)
+            for group in self._of(volume):
+                group.statuses[volume.participant_id] = volume.status
+                group.take("value", value)
+        for change in changes:
+            for group in self._of(change):
+                # a visit may have its status in either table: the change rows also know visits without a
+                # volume row
+                group.statuses.setdefault(change.participant_id, change.status)
+                group.take("change", change.change_ml)
+                group.take("percent", change.percent_change)
+                group.like_for_like_n += change.like_for_like is True
+
+    def rows(self) -> list[SummaryRow]:
+        """Return the summary.
+
+        Returns
+        -------
+        list of SummaryRow
+            For each parameter and visit that has a row in either table, the pooled row ``all`` and then
+            one per arm. A statistic of no values is None, as is the standard deviation of one value.
+            Quantiles and intervals are as `infarct_vol.statistics.descriptive.described` says.
+        """
+        return [self._row(key, self._groups[key]) for key in sorted(self._groups, key=_rank)]
+
+    def _of(self, row: VolumeRow | ChangeRow) -> list[_Group]:
+        if not any(self._made_by):
+            self._made_by = (row.protocol_sha256, row.version)
+        names = arms_of(row.participant_id, self._arms)
+        return [self._groups.setdefault((row.parameter, row.visit, arm), _Group()) for arm in names]
+
+    def _row(self, key: tuple[Parameter, str, str], group: _Group) -> SummaryRow:
+        parameter, visit, arm = key
+        counts = Counter(group.statuses.values())
+        randomized, without = self._randomized(parameter, arm)
+        return SummaryRow(
+            parameter=parameter,
+            visit=visit,
+            arm=arm,
+            participants_n=len(group.statuses),
+            missing_n=counts["missing"],
+            failed_n=counts["failed"],
+            not_measurable_n=counts["not_measurable"],
+            excluded_n=counts["excluded"],
+            like_for_like_n=group.like_for_like_n,
+            blinding=blinding_of(self._arms),
+            protocol_sha256=self._made_by[0],
+            version=self._made_by[1],
+            randomized_n=randomized,
+            randomized_without_data_n=without,
+            **described_columns({"volume": "value", "change": "change", "percent": "percent"}, group),
+        )
+
+    def _randomized(self, parameter: Parameter, arm: str) -> tuple[int | None, int | None]:
+        """Return how many were randomised to an arm, and how many of them have no volume at any visit."""
+        if self._arms is None:
+            return None, None
+        own = {name for name, given in self._arms.items() if arm in (ALL_ARMS, given)}
+        return len(own), len(own - self._with_data.get(parameter, set()))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Group:
-    volumes: list[VolumeRow] = field(default_factory=list)
-    changes: list[ChangeRow] = field(default_factory=list)
+    """Values and statuses of one parameter, visit and arm."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    like_for_like_n: int = 0
+
+    def take(self, quantity: str, value: float | None) -> None:
+        if value is not None:
+            self.values.setdefault(quantity, []).append(value)
 
 
-def _arms_of(participant_id: str, arms: Mapping[str, str] | None) -> tuple[str, ...]:
+def outcome_summary_rows(
+    changes: pd.DataFrame, *, arms: Mapping[str, str] | None, protocol_sha256: str, version: str
+) -> list[OutcomeSummaryRow]:
+    """Summarise the trial's other outcomes.
+
+    Parameters
+    ----------
+    changes
+        Rows of ``outcomes_change.csv`` and of the baseline visit: ``participant_id``, ``parameter``,
+        ``unit``, ``visit``, ``status``, ``value``, ``change``, ``percent_change`` (NaN where absent).
+    arms, protocol_sha256, version
+        As on every table.
+    """
+    groups: dict[tuple[str, str, str, str], _Group] = {}
+    rows: Iterable[Any] = changes.itertuples()
+    for row in rows:
+        for arm in arms_of(row.participant_id, arms):
+            group = groups.setdefault((row.parameter, row.unit, row.visit, arm), _Group())
+            group.statuses[row.participant_id] = row.status
+            for quantity, value in (
+                ("value", row.value),
+                ("change", row.change),
+                ("percent", row.percent_change),
+            ):
+                group.take(quantity, None if math.isnan(value) else value)
+    places = {name: at for at, name in enumerate(dict.fromkeys(changes["parameter"]))}
+
+    def rank(key: tuple[str, str, str, str]) -> tuple[object, ...]:
+        return places[key[0]], visit_rank(key[2]), key[3] != ALL_ARMS, key[3]
+
+    return [
+        OutcomeSummaryRow(
+            parameter=key[0],
+            unit=key[1],
+            visit=key[2],
+            arm=key[3],
+            participants_n=len(groups[key].statuses),
+            missing_n=sum(status == "missing" for status in groups[key].statuses.values()),
+            failed_n=sum(status == "failed" for status in groups[key].statuses.values()),
+            blinding=blinding_of(arms),
+            protocol_sha256=protocol_sha256,
+            version=version,
+            **described_columns({"value": "value", "change": "change", "percent": "percent"}, groups[key]),
+        )
+        for key in sorted(groups, key=rank)
+    ]
+
+
+def blinding_of(arms: Mapping[str, str] | None) -> Blinding:
+    """Return the word on every table: BLINDED unless arms are known."""
+    return "BLINDED" if arms is None else "UNBLINDED"
+
+
+def arms_of(participant_id: str, arms: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Return the arms a participant is counted in: all, and the own one where it is known."""
     return (ALL_ARMS,) if arms is None else (ALL_ARMS, arms[participant_id])
 
 
-def _group(
-    groups: dict[tuple[Parameter, str, str], _Group], parameter: Parameter, visit: str, arm: str
-) -> _Group:
-    return groups.setdefault((parameter, visit, arm), _Group())
+def described_columns(prefixes: Mapping[str, str], group: _Group) -> dict[str, Any]:
+    """Return the statistics of a group by column: prefix of the columns -> quantity of the group."""
+    return {
+        f"{prefix}_{name}": value
+        for prefix, quantity in prefixes.items()
+        for name, value in described(group.values.get(quantity, [])).model_dump().items()
+    }
 
 
 def _rank(key: tuple[Parameter, str, str]) -> tuple[object, ...]:
     parameter, visit, arm = key
     return parameter_rank(parameter), visit_rank(visit), arm != ALL_ARMS, arm
-
-
-def _summary_row(
-    key: tuple[Parameter, str, str], group: _Group, *, blinding: Literal["BLINDED", "UNBLINDED"]
-) -> SummaryRow:
-    parameter, visit, arm = key
-    # a visit may have its status in either table: the change rows also know visits without a volume row
-    statuses = {row.participant_id: row.status for row in group.changes}
-    statuses |= {row.participant_id: row.status for row in group.volumes}
-    counts = Counter(statuses.values())
-    described = {
-        "volume": _described([valued_ml(row) for row in group.volumes]),
-        "change": _described([row.change_ml for row in group.changes]),
-        "percent": _described([row.percent_change for row in group.changes]),
-    }
-    rows: list[VolumeRow | ChangeRow] = [*group.volumes, *group.changes]
-    return SummaryRow(
-        parameter=parameter,
-        visit=visit,
-        arm=arm,
-        participants_n=len(statuses),
-        missing_n=counts["missing"],
-        failed_n=counts["failed"],
-        not_measurable_n=counts["not_measurable"],
-        excluded_n=counts["excluded"],
-        like_for_like_n=sum(row.like_for_like is True for row in group.changes),
-        blinding=blinding,
-        protocol_sha256=next((row.protocol_sha256 for row in rows if row.protocol_sha256), ""),
-        version=next((row.version for row in rows if row.version), ""),
-        **{f"{what}_{name}": value for what, found in described.items() for name, value in found.items()},
-    )
-
-
-def _described(values: Iterable[float | None]) -> dict[str, Any]:
-    """Return n and, of at least one value, mean, sd (two values), median, quartiles and range."""
-    found = np.array(sorted(value for value in values if value is not None), dtype=np.float64)
-    empty: dict[str, Any] = dict.fromkeys(("mean", "sd", "median", "q1", "q3", "min", "max"))
-    if not found.size:
-        return {"n": 0, **empty}
-    q1, median, q3 = np.quantile(found, [0.25, 0.5, 0.75], method="averaged_inverted_cdf")
-    return {
-        "n": int(found.size),
-        "mean": float(found.mean()),
-        "sd": float(found.std(ddof=1)) if found.size > 1 else None,
-        "median": float(median),
-        "q1": float(q1),
-        "q3": float(q3),
-        "min": float(found[0]),
-        "max": float(found[-1]),
-    }

@@ -1,46 +1,76 @@
-"""Tables of a run, written whole: volumes, change, summary, components and the data dictionary."""
+"""Every table of a run, written whole: equal records give equal bytes, whatever their order."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
-from infarct_vol import files
-from infarct_vol.change import ChangeRow, participant_changes
+import numpy as np
+import pandas as pd
+
+from infarct_vol.cdisc import Dataset
+from infarct_vol.change import FOLLOW_UPS, ChangeRow, participant_changes
 from infarct_vol.errors import MixedOutputError, UsageError
+from infarct_vol.ledger import RecordHead, RecordStore, head_of
 from infarct_vol.protocol import Protocol
-from infarct_vol.records import ParticipantRecord, Record, VolumeRow
+from infarct_vol.records import ParticipantRecord, VolumeRow
+from infarct_vol.repeatability import RepeatabilityLimit
+from infarct_vol.statistics.models import ModelRow, model_rows
+from infarct_vol.tables import adam, bds, correlations, sdtm
 from infarct_vol.tables.components import ComponentRow, component_rows
-from infarct_vol.tables.csvtext import csv_text
+from infarct_vol.tables.datasets import write_datasets, write_programs
 from infarct_vol.tables.dictionary import DictionaryRow, dictionary_rows
+from infarct_vol.tables.measurements import Measurements
 from infarct_vol.tables.order import parameter_rank, visit_rank
-from infarct_vol.tables.randomization import read_randomization
-from infarct_vol.tables.summary import SummaryRow, summary_rows
+from infarct_vol.tables.outcomes import OutcomeChangeRow, OutcomeRow, Outcomes
+from infarct_vol.tables.randomization import randomized_arms
+from infarct_vol.tables.store import CsvTable, TableFiles
+from infarct_vol.tables.subjects import SubjectRows, Subjects, adsl
+from infarct_vol.tables.summary import (
+    OutcomeSummaryRow,
+    Summary,
+    SummaryRow,
+    blinding_of,
+    outcome_summary_rows,
+)
+from infarct_vol.tables.wide import LONG_COLUMNS, WIDE_COLUMNS, long_rows, wide_rows
 
-RowT = TypeVar("RowT", VolumeRow, ChangeRow)
+MODELLED = ("infarct", "infarct_flair")
+"""Parameters whose change is modelled where arms are known: the primary one and the like-for-like series."""
+_UNDATED = datetime(1960, 1, 1)
+_OPTIONAL = ("models", "outcomes", "outcomes_change", "outcomes_summary", "correlations")
 
 
 @dataclass(frozen=True)
 class TablePaths:
-    """Where the tables of a run are."""
+    """Where the tables of a run are; its datasets are below ``adam`` and ``sdtm`` beside them."""
 
     volumes: Path
     change: Path
+    change_wide: Path
     summary: Path
+    summary_long: Path
     components: Path
     dictionary: Path
 
+    @property
+    def folder(self) -> Path:
+        """Folder of all of them."""
+        return self.volumes.parent
+
 
 def write_tables(
-    records: Sequence[ParticipantRecord],
+    records: Sequence[ParticipantRecord] | RecordStore,
     out: Path,
     *,
     protocol: Protocol,
     randomization: Path | None = None,
     known_participants: Iterable[str] = (),
+    outcomes: Outcomes | None = None,
+    limit: RepeatabilityLimit | None = None,
 ) -> TablePaths:
     """Write ``OUT/tables/``; equal records give equal bytes, whatever their order.
 
@@ -53,10 +83,15 @@ def write_tables(
     protocol
         The protocol the records were made by.
     randomization
-        Randomisation list (CSV: participant_id, arm). Without one the summary is pooled and BLINDED;
-        the arm appears in no other table.
+        Randomisation list (CSV: participant_id, arm). Without one everything is pooled and BLINDED; with
+        one, arms are in the summary, the models, the correlations and the analysis datasets.
     known_participants
         Participants of the study without a record here, who may be on the randomisation list.
+    outcomes
+        The trial's other outcomes. Tables of other outcomes that lie there from an earlier call are removed
+        when there are none, as are those of models when there is no list: the folder holds one set.
+    limit
+        What a change must exceed, where it is not the protocol's.
 
     Raises
     ------
@@ -67,54 +102,189 @@ def write_tables(
     UsageError
         If two records are of one participant.
     """
-    _require_one_source(records, protocol=protocol)
-    names = [record.participant_id for record in records]
+    heads = records.heads if isinstance(records, RecordStore) else [head_of(record) for record in records]
+    _require_one_source(heads, protocol=protocol)
     arms = None
     if randomization is not None:
-        arms = read_randomization(randomization, participants=names, known=known_participants)
-    volumes = _ordered([row for record in records for row in record.rows])
-    changes = _ordered([row for record in records for row in participant_changes(record, protocol=protocol)])
+        names = [head.participant_id for head in heads]
+        arms = randomized_arms(randomization, participants=names, known=known_participants)
+    ordered = (
+        records
+        if isinstance(records, RecordStore)
+        else sorted(records, key=lambda record: record.participant_id)
+    )
     folder = out / "tables"
-    paths = TablePaths(
+    trial = _Trial(protocol, arms, outcomes, limit)
+    with TableFiles(folder) as files:
+        trial.write_volumes(ordered, files)
+        trial.write_summaries(files)
+        trial.write_outcomes(files)
+        meanings = dictionary_rows(files.columns)
+        files.open("data_dictionary", tuple(DictionaryRow.model_fields)).write(meanings)
+        trial.write_datasets(folder)
+    for name in _OPTIONAL:
+        if name not in files.columns:
+            (folder / f"{name}.csv").unlink(missing_ok=True)
+    return TablePaths(
         volumes=folder / "volumes.csv",
         change=folder / "change_from_baseline.csv",
+        change_wide=folder / "change_from_baseline_wide.csv",
         summary=folder / "summary.csv",
+        summary_long=folder / "summary_long.csv",
         components=folder / "components.csv",
         dictionary=folder / "data_dictionary.csv",
     )
-    _write(volumes, VolumeRow, paths.volumes)
-    _write(changes, ChangeRow, paths.change)
-    _write(summary_rows(volumes, changes, arms=arms), SummaryRow, paths.summary)
-    people = sorted(records, key=lambda record: record.participant_id)
-    _write([row for record in people for row in component_rows(record)], ComponentRow, paths.components)
-    _write(dictionary_rows(), DictionaryRow, paths.dictionary)
-    return paths
 
 
-def _write(rows: Iterable[Record], kind: type[Record], path: Path) -> None:
-    files.write_text(csv_text(rows, columns=tuple(kind.model_fields)), path)
+class _Trial:
+    """Gathers one participant after the other, and writes what can be written at once."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        arms: Mapping[str, str] | None,
+        outcomes: Outcomes | None,
+        limit: RepeatabilityLimit | None,
+    ) -> None:
+        self.limit = limit
+        self.protocol = protocol
+        self.arms = arms
+        self.outcomes = outcomes
+        self.constants = {"blinding": blinding_of(arms)}
+        self.measurements = Measurements()
+        self.subjects = SubjectRows()
+        self.summary = Summary(arms)
+        self.paired: dict[str, list[tuple[str, str, float, float]]] = {name: [] for name in MODELLED}
+        self.version = ""
+        self.last_time = ""
+
+    def write_volumes(self, records: Iterable[ParticipantRecord], files: TableFiles) -> None:
+        """Write the tables with a row a measurement."""
+        volumes = self._table(files, "volumes", tuple(VolumeRow.model_fields))
+        changes = self._table(files, "change_from_baseline", tuple(ChangeRow.model_fields))
+        wide = self._table(files, "change_from_baseline_wide", WIDE_COLUMNS)
+        components = self._table(files, "components", tuple(ComponentRow.model_fields))
+        for record in records:
+            own = _ordered(record.rows)
+            changed = participant_changes(record, protocol=self.protocol, limit=self.limit)
+            volumes.write(own)
+            changes.write(changed)
+            wide.write(wide_rows(changed))
+            components.write(component_rows(record))
+            self._take(record, own, changed)
+
+    def _take(
+        self, record: ParticipantRecord, volumes: Sequence[VolumeRow], changes: Sequence[ChangeRow]
+    ) -> None:
+        self.version = record.version
+        self.measurements.add(record, volumes, changes)
+        self.subjects.add(record)
+        self.summary.add(volumes, changes)
+        self.last_time = max([self.last_time, *(row.acq_time or "" for row in volumes)])
+        for row in changes:
+            if row.parameter in self.paired and row.change_ml is not None:
+                assert row.baseline_volume_ml is not None
+                assert row.volume_ml is not None
+                pair = (record.participant_id, row.visit, row.baseline_volume_ml, row.volume_ml)
+                self.paired[row.parameter].append(pair)
+
+    def write_summaries(self, files: TableFiles) -> None:
+        """Write the summary in both shapes and, where arms are known, the models."""
+        rows = self.summary.rows()
+        files.open("summary", tuple(SummaryRow.model_fields)).write(rows)
+        files.open("summary_long", LONG_COLUMNS).write(long_rows(rows))
+        if self.arms is None:
+            return
+        models = self._table(files, "models", tuple(ModelRow.model_fields))
+        for parameter, pairs in self.paired.items():
+            frame = pd.DataFrame(pairs, columns=["participant_id", "visit", "baseline", "value"])
+            frame["arm"] = [self.arms[name] for name in frame["participant_id"]]
+            models.write(model_rows(frame, parameter=parameter, visits=FOLLOW_UPS))
+
+    def write_outcomes(self, files: TableFiles) -> None:
+        """Write the tables of the trial's other outcomes, if there are any."""
+        if self.outcomes is None:
+            return
+        rows = list(self.outcomes.visit_rows())
+        self._table(files, "outcomes", tuple(OutcomeRow.model_fields)).write(self.outcomes.rows())
+        changes = self._table(files, "outcomes_change", tuple(OutcomeChangeRow.model_fields))
+        changes.write(row for row in rows if row.visit != "baseline")
+        summarised = outcome_summary_rows(
+            _frame(rows), arms=self.arms, protocol_sha256=self.protocol.sha256, version=self.version
+        )
+        files.open("outcomes_summary", tuple(OutcomeSummaryRow.model_fields)).write(summarised)
+        table = self._table(files, "correlations", correlations.COLUMNS)
+        table.write(correlations.rows(self.measurements.frame(), _frame(rows), arms=self.arms))
+
+    def write_datasets(self, folder: Path) -> None:
+        """Write the listings, the analysis datasets and the programs that read them."""
+        subjects = self.subjects.subjects(study_id=self.protocol.study_id, arms=self.arms)
+        windows = self.protocol.visits.windows()
+        measured = self.measurements.frame()
+        keys = ("participant_id", "parameter", "visit", "session_id", "acq_time")
+        derived = bds.derive(measured, windows=windows, keys=keys)
+        tabulated = [sdtm.nv(measured, subjects)]
+        analysed = [_adsl(derived, subjects), adam.adinfvol(derived, subjects, windows)]
+        if self.outcomes is not None:
+            records, parameters = self.outcomes.records, self.outcomes.parameters
+            tabulated.append(sdtm.xm(records, subjects, parameters))
+            later = self.protocol.outcome_windows()
+            analysed.append(adam.adoutc(records, subjects, later, parameters))
+        created = self._data_time()
+        written = set(write_programs(folder / "adam" / "programs"))
+        for name, datasets in (("sdtm", tabulated), ("adam", analysed)):
+            written |= set(
+                write_datasets(datasets, folder / name, study_id=self.protocol.study_id, created=created)
+            )
+            for stale in set((folder / name).glob("*.*")) - written:
+                stale.unlink()
+
+    def _data_time(self) -> datetime:
+        """Return the newest time in the data, which stands in every dataset as its own."""
+        times = [self.last_time]
+        if self.outcomes is not None:
+            times += list(self.outcomes.records["acq_time"])
+        whole = [datetime.fromisoformat(time).replace(tzinfo=None) for time in times if len(time) >= 10]
+        return max(whole, default=_UNDATED).replace(microsecond=0)
+
+    def _table(self, files: TableFiles, name: str, columns: Sequence[str]) -> CsvTable:
+        return files.open(name, columns, self.constants)
 
 
-def _ordered(rows: Sequence[RowT]) -> list[RowT]:
-    return sorted(
-        rows, key=lambda row: (row.participant_id, visit_rank(row.visit), parameter_rank(row.parameter))
+def _adsl(derived: pd.DataFrame, subjects: Subjects) -> Dataset:
+    primary = derived[derived["parameter"] == "infarct"]
+    follow_up = primary["is_analysed"] & ~primary["is_baseline"]
+    return adsl(
+        subjects,
+        with_baseline=list(primary.loc[primary["is_baseline"], "participant_id"]),
+        with_follow_up=list(primary.loc[follow_up, "participant_id"]),
     )
 
 
-def _require_one_source(records: Sequence[ParticipantRecord], *, protocol: Protocol) -> None:
-    names = Counter(record.participant_id for record in records)
+def _frame(rows: Sequence[OutcomeChangeRow]) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {name: [getattr(row, name) for row in rows] for name in OutcomeChangeRow.model_fields}
+    )
+    numeric = ("baseline_value", "value", "change", "percent_change")
+    return frame.astype(dict.fromkeys(numeric, np.float64))
+
+
+def _ordered(rows: Sequence[VolumeRow]) -> list[VolumeRow]:
+    return sorted(rows, key=lambda row: (visit_rank(row.visit), parameter_rank(row.parameter)))
+
+
+def _require_one_source(heads: Iterable[RecordHead], *, protocol: Protocol) -> None:
+    names = Counter(head.participant_id for head in heads)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
         msg = f"two records of {', '.join(twice)}; one record a participant is expected"
         raise UsageError(msg)
     hashes = {protocol.sha256: "the protocol given"}
     versions: dict[str, str] = {}
-    for record in records:
-        hashes.setdefault(record.protocol_sha256, record.participant_id)
-        versions.setdefault(record.version, record.participant_id)
-        for row in record.rows:
-            hashes.setdefault(row.protocol_sha256 or record.protocol_sha256, record.participant_id)
-            versions.setdefault(row.version or record.version, record.participant_id)
+    for head in heads:
+        for protocol_sha256, version in sorted(head.made_by):
+            hashes.setdefault(protocol_sha256, head.participant_id)
+            versions.setdefault(version, head.participant_id)
     _require_one("protocols", {value[:12]: name for value, name in hashes.items()})
     _require_one("versions", versions)
 

@@ -1,0 +1,194 @@
+"""Every volume of a trial as columns: what the listing and the analysis dataset are made from.
+
+Filled one participant at a time, so that a trial of any size needs no more than its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, get_type_hints
+
+import numpy as np
+import pandas as pd
+
+from infarct_vol.cdisc.values import sas_date
+from infarct_vol.change import ChangeRow
+from infarct_vol.dates import is_whole_date, timing
+from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow
+from infarct_vol.tables.csvtext import one_line
+from infarct_vol.tables.visit_numbers import numbered
+
+BASELINE_SPACE = "baseline_space"
+"""Parameter of the infarct in baseline space, whose parts add up with those of baseline to the voxel."""
+
+
+class Measurement(NamedTuple):
+    """One volume, or the reason why there is none, with the trail back to mask and scan."""
+
+    participant_id: str
+    parameter: str
+    visit: str
+    visit_label: str
+    visit_number: float
+    session_id: str
+    acq_time: str
+    date: float
+    day: float
+    before_dose: float
+    sequence: float
+    value: float
+    status: str
+    reason: str
+    remark: str
+    modality: str
+    method: str
+    evaluator: str
+    scan_path: str
+    scan_sha256: str
+    mask_path: str
+    mask_sha256: str
+    voxel_count: float
+    like_for_like: str
+    exceeds_repeatability: str
+    derived: bool
+
+
+class Measurements:
+    """Columns of measurements, filled participant by participant."""
+
+    def __init__(self) -> None:
+        self._columns: list[list[object]] = [[] for _ in Measurement._fields]
+        self._shared: dict[str, str] = {}
+
+    def add(
+        self, record: ParticipantRecord, volumes: Sequence[VolumeRow], changes: Sequence[ChangeRow]
+    ) -> None:
+        """Take over one participant's volumes, in the order of the table, and what their changes say."""
+        for measurement in _measurements(record, volumes, changes):
+            self._columns[0].append(measurement.participant_id)
+            for column, value in zip(self._columns[1:], measurement[1:], strict=True):
+                column.append(self._kept(value) if isinstance(value, str) else value)
+
+    def _kept(self, text: str) -> str:
+        """Return text in one line; equal texts are kept once, for a trial names few things but often."""
+        if text not in self._shared:
+            self._shared[text] = one_line(text)
+        return self._shared[text]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the columns as a frame: text as objects, numbers as float64."""
+        kinds = get_type_hints(Measurement)
+        return pd.DataFrame(
+            {
+                name: np.array(column, dtype=_DTYPES.get(kinds[name], object))
+                for name, column in zip(Measurement._fields, self._columns, strict=True)
+            }
+        )
+
+
+_DTYPES: dict[type, type] = {float: np.float64, bool: np.bool_}
+
+
+def _measurements(
+    record: ParticipantRecord, volumes: Sequence[VolumeRow], changes: Sequence[ChangeRow]
+) -> Iterator[Measurement]:
+    sessions = list(dict.fromkeys((row.visit, row.session_id or "", row.acq_time or "") for row in volumes))
+    labels = dict(zip(sessions, numbered([(visit, time) for visit, _, time in sessions]), strict=True))
+    by_session = {(visit.visit, visit.session_id or ""): visit for visit in record.visits}
+    said = {(row.visit, row.parameter): row for row in changes}
+    for sequence, row in enumerate(volumes, start=1):
+        key = (row.visit, row.session_id or "", row.acq_time or "")
+        yield _measurement(
+            record,
+            row,
+            visit=by_session.get(key[:2]),
+            change=said.get((row.visit, row.parameter)),
+            label=labels[key],
+            sequence=sequence,
+        )
+    yield from _in_baseline_space(record, volumes, labels)
+
+
+def _measurement(
+    record: ParticipantRecord,
+    row: VolumeRow,
+    *,
+    visit: VisitRecord | None,
+    change: ChangeRow | None,
+    label: tuple[str, float],
+    sequence: int,
+) -> Measurement:
+    scan = visit.scan(row.modality) if visit is not None and row.modality is not None else None
+    when = timing(row.acq_time, record.first_dose_time)
+    return Measurement(
+        participant_id=row.participant_id,
+        parameter=row.parameter,
+        visit=row.visit,
+        visit_label=label[0],
+        visit_number=label[1],
+        session_id=row.session_id or "",
+        acq_time=row.acq_time or "",
+        date=date_number(row.acq_time),
+        day=_number(row.study_day),
+        before_dose=_number(when.before_dose),
+        sequence=sequence,
+        value=_number(row.volume_ml),
+        status=row.status,
+        reason=row.reason,
+        remark=row.reason or (change.reason if change is not None else ""),
+        modality=(row.modality or "").upper(),
+        method=row.method or "",
+        evaluator="" if row.volume_ml is None else "ALGORITHM" if row.source == "automatic" else "READER",
+        scan_path=scan.path if scan else "",
+        scan_sha256=scan.sha256 if scan else "",
+        mask_path=row.mask_path or "",
+        mask_sha256=record.outputs.get(row.mask_path, "") if row.mask_path else "",
+        voxel_count=_number(row.voxel_count),
+        like_for_like=_flag(change.like_for_like if change is not None else None),
+        exceeds_repeatability=_flag(change.exceeds_repeatability if change is not None else None),
+        derived=False,
+    )
+
+
+def _in_baseline_space(
+    record: ParticipantRecord,
+    volumes: Sequence[VolumeRow],
+    labels: dict[tuple[str, str, str], tuple[str, float]],
+) -> Iterator[Measurement]:
+    """Yield the infarct in baseline space at every visit that is accounted for against baseline."""
+    primary = {row.visit: (at, row) for at, row in enumerate(volumes, start=1) if row.parameter == "infarct"}
+    accounted = [visit for visit in record.visits if visit.persistent_ml is not None]
+    for visit in [record.visit("baseline"), *accounted] if accounted else []:
+        if visit is None or visit.visit not in primary:
+            continue
+        sequence, row = primary[visit.visit]
+        key = (row.visit, row.session_id or "", row.acq_time or "")
+        measured = _measurement(record, row, visit=visit, change=None, label=labels[key], sequence=sequence)
+        other = accounted[0].resolved_ml if visit.visit == "baseline" else visit.new_ml
+        persistent = accounted[0].persistent_ml if visit.visit == "baseline" else visit.persistent_ml
+        path = (accounted[0] if visit.visit == "baseline" else visit).masks.get("change", "")
+        yield measured._replace(
+            parameter=BASELINE_SPACE,
+            value=_number(persistent) + _number(other),
+            modality="FLAIR",
+            mask_path=path,
+            mask_sha256=record.outputs.get(path, ""),
+            voxel_count=float("nan"),
+            derived=True,
+        )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _flag(value: bool | None) -> str:
+    return "" if value is None else "Y" if value else "N"
+
+
+def date_number(text: str | None) -> float:
+    """Return the days since 1960-01-01 of a date or time; NaN where it is not stated or partial."""
+    if not text or not is_whole_date(text):
+        return float("nan")
+    return sas_date(datetime.fromisoformat(text).date().isoformat())

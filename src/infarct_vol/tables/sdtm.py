@@ -1,0 +1,213 @@
+"""Listings of what was measured, in the manner of SDTM findings: what the analysis datasets are traced to.
+
+NV (nervous system findings) has one row a volume, with the scan and the mask it comes from; XM, a domain of
+the sponsor, one row a line of the measures file. Their sequence numbers are SRCSEQ of the analysis datasets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from infarct_vol.cdisc.metadata import Codelist, Dataset, Variable
+from infarct_vol.cdisc.values import split_text
+from infarct_vol.tables.adam import STATUS, VOLUMES, Parameters
+from infarct_vol.tables.csvtext import cell
+from infarct_vol.tables.subjects import STUDYID, USUBJID, Subjects
+
+NOT_DONE = Codelist("Not Done", "text", (("NOT DONE", "Not done"),))
+
+
+def nv(measurements: pd.DataFrame, subjects: Subjects) -> Dataset:
+    """Return the listing of volumes: participant, visit, scan, parameter, result, method, evaluator, status.
+
+    Parameters
+    ----------
+    measurements
+        `infarct_vol.tables.measurements.Measurements.frame`; derived rows are left out.
+    subjects
+        Identifiers. No arm is ever in a listing.
+    """
+    rows = measurements[~measurements["derived"]]
+    trail = {
+        **split_text(list(rows["scan_path"]), name="NVSCAN"),
+        "SCANSHA": rows["scan_sha256"].to_numpy(),
+        **split_text(list(rows["mask_path"]), name="NVMASK"),
+        "MASKSHA": rows["mask_sha256"].to_numpy(),
+        "NVALGO": rows["method"].to_numpy(),
+    }
+    method = np.where(rows["modality"] != "", rows["modality"] + " MRI", "").astype(object)
+    extra = {
+        "NVMETHOD": method,
+        "NVEVAL": rows["evaluator"].to_numpy(),
+        "VOXELS": rows["voxel_count"].to_numpy(),
+    } | trail
+    labels = {
+        "NVSCAN": "Scan File",
+        "SCANSHA": "SHA-256 of the Scan File",
+        "NVMASK": "Mask File",
+        "MASKSHA": "SHA-256 of the Mask File",
+        "NVALGO": "Segmentation Method and Version",
+    }
+    described = (
+        Variable("NVMETHOD", "Method of Test or Examination", "text", origin="Collected"),
+        Variable("NVEVAL", "Evaluator", "text", comment="ALGORITHM, or READER where a reader's mask counts"),
+        Variable("VOXELS", "Voxels in the Mask", "integer"),
+        *_trail_variables(trail, labels),
+    )
+    session = {"NVSPID": rows["session_id"].to_numpy()}
+    return _findings(
+        rows,
+        subjects,
+        prefix="NV",
+        label="Nervous System Findings",
+        parameters=VOLUMES,
+        units=np.full(len(rows), "mL", dtype=object),
+        before=session,
+        before_variables=(Variable("NVSPID", "Sponsor-Defined Identifier", "text", comment="session"),),
+        after=extra,
+        after_variables=described,
+    )
+
+
+def xm(records: pd.DataFrame, subjects: Subjects, parameters: Parameters) -> Dataset:
+    """Return the listing of the measures file: one row a line, refused values empty with the reason."""
+    limits = {"XMSTNRLO": records["lower_limit"].to_numpy(), "XMSTNRHI": records["upper_limit"].to_numpy()}
+    return _findings(
+        records,
+        subjects,
+        prefix="XM",
+        label="Other Outcomes",
+        parameters=parameters,
+        units=records["unit"].to_numpy(),
+        before={},
+        before_variables=(),
+        after=limits,
+        after_variables=(
+            Variable("XMSTNRLO", "Reference Range Lower Limit-Std Units", "float", origin="Collected"),
+            Variable("XMSTNRHI", "Reference Range Upper Limit-Std Units", "float", origin="Collected"),
+        ),
+    )
+
+
+def _findings(
+    rows: pd.DataFrame,
+    subjects: Subjects,
+    *,
+    prefix: str,
+    label: str,
+    parameters: Parameters,
+    units: np.ndarray,
+    before: Mapping[str, object],
+    before_variables: tuple[Variable, ...],
+    after: Mapping[str, object],
+    after_variables: tuple[Variable, ...],
+) -> Dataset:
+    """Return a findings domain whose variables start with ``prefix``."""
+    identifiers = subjects.columns(rows["participant_id"])
+    reasons = split_text(list(rows["reason"].where(rows["value"].isna(), "")), name=f"{prefix}REASND")
+    columns: dict[str, object] = {
+        "STUDYID": identifiers["STUDYID"],
+        "DOMAIN": np.full(len(rows), prefix, dtype=object),
+        "USUBJID": identifiers["USUBJID"],
+        f"{prefix}SEQ": rows["sequence"].to_numpy(),
+        **before,
+        **_result_columns(rows, prefix=prefix, parameters=parameters, units=units),
+        **reasons,
+        "VISITNUM": rows["visit_number"].to_numpy(),
+        "VISIT": rows["visit_label"].to_numpy(),
+        f"{prefix}DTC": rows["acq_time"].to_numpy(),
+        f"{prefix}DY": rows["day"].to_numpy(),
+        "STATUS": rows["status"].to_numpy(),
+        **after,
+    }
+    domain = Variable("DOMAIN", "Domain Abbreviation", "text", origin="Assigned", mandatory=True)
+    variables = (
+        *(STUDYID, domain, USUBJID),
+        *_identity(prefix, before_variables),
+        *_result(prefix),
+        *_trail_variables(reasons, {f"{prefix}REASND": "Reason Not Done"}),
+        *_visit(prefix),
+        *after_variables,
+    )
+    return Dataset(
+        prefix,
+        label,
+        pd.DataFrame(columns).reset_index(drop=True),
+        variables,
+        keys=("STUDYID", "USUBJID", f"{prefix}SEQ"),
+        structure="one record per participant, visit and measurement",
+        purpose="Tabulation",
+        class_name="FINDINGS",
+    )
+
+
+def _result_columns(
+    rows: pd.DataFrame, *, prefix: str, parameters: Parameters, units: np.ndarray
+) -> dict[str, object]:
+    """Return test and result: the value as text and as number, or that it was not done."""
+    values = rows["value"].to_numpy()
+    has_value = ~np.isnan(values)
+    texts = (cell(float(value)) if known else "" for value, known in zip(values, has_value, strict=True))
+    result = np.array(list(texts), dtype=object)
+    unit = np.where(has_value, units, "").astype(object)
+    named = [parameters.named[parameter] for parameter in rows["parameter"]]
+    return {
+        f"{prefix}TESTCD": np.array([code for code, _, _ in named], dtype=object),
+        f"{prefix}TEST": np.array([text.split(" (")[0] for _, _, text in named], dtype=object),
+        f"{prefix}ORRES": result,
+        f"{prefix}ORRESU": unit,
+        f"{prefix}STRESC": result,
+        f"{prefix}STRESN": values,
+        f"{prefix}STRESU": unit,
+        f"{prefix}STAT": np.where(has_value, "", "NOT DONE").astype(object),
+    }
+
+
+def _identity(prefix: str, others: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    return (
+        Variable(f"{prefix}SEQ", "Sequence Number", "integer", origin="Assigned", mandatory=True),
+        *others,
+        Variable(
+            f"{prefix}TESTCD", "Test or Examination Short Name", "text", origin="Assigned", mandatory=True
+        ),
+        Variable(f"{prefix}TEST", "Test or Examination Name", "text", origin="Assigned", mandatory=True),
+    )
+
+
+def _result(prefix: str) -> tuple[Variable, ...]:
+    return (
+        Variable(f"{prefix}ORRES", "Result or Finding in Original Units", "text", origin="Collected"),
+        Variable(f"{prefix}ORRESU", "Original Units", "text", origin="Collected"),
+        Variable(f"{prefix}STRESC", "Character Result/Finding in Std Format", "text"),
+        Variable(f"{prefix}STRESN", "Numeric Result/Finding in Standard Units", "float"),
+        Variable(f"{prefix}STRESU", "Standard Units", "text"),
+        Variable(f"{prefix}STAT", "Completion Status", "text", origin="Collected", codelist=NOT_DONE),
+    )
+
+
+def _visit(prefix: str) -> tuple[Variable, ...]:
+    return (
+        Variable("VISITNUM", "Visit Number", "float", origin="Assigned"),
+        Variable("VISIT", "Visit Name", "text", origin="Assigned"),
+        Variable(f"{prefix}DTC", "Date/Time of Collection", "text", origin="Collected", comment="ISO 8601"),
+        Variable(
+            f"{prefix}DY",
+            "Study Day of Visit/Collection/Exam",
+            "integer",
+            method="Date of collection less date of first dose, plus 1 from that date on.",
+        ),
+        Variable("STATUS", "Measurement Status", "text", codelist=STATUS),
+    )
+
+
+def _trail_variables(columns: Iterable[str], labels: dict[str, str]) -> tuple[Variable, ...]:
+    """Return text variables; one that goes on from the one before has its number in the label."""
+    found: list[Variable] = []
+    label, number = "", 0
+    for name in columns:
+        label, number = (labels[name], 0) if name in labels else (label, number + 1)
+        found.append(Variable(name, f"{label}, continued {number}" if number else label, "text"))
+    return tuple(found)

@@ -1,0 +1,68 @@
+"""Writes many CSV tables at once, row by row, and none of them unless all are whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from infarct_vol.files import whole_file
+from infarct_vol.records import Record
+from infarct_vol.tables.csvtext import LINE_END, cell
+
+
+class CsvTable:
+    """One table being written: RFC 4180, UTF-8, a row at a time.
+
+    Parameters
+    ----------
+    columns
+        Fields of the rows, in their order.
+    constants
+        Columns after them that hold the same on every row.
+    """
+
+    def __init__(
+        self, stream: io.TextIOWrapper, columns: Sequence[str], constants: Mapping[str, str]
+    ) -> None:
+        self.columns = (*columns, *constants)
+        self._fields = tuple(columns)
+        self._constants = [cell(value) for value in constants.values()]
+        self._writer = csv.writer(stream, lineterminator=LINE_END)
+        self._writer.writerow(self.columns)
+
+    def write(self, rows: Iterable[Record | Mapping[str, Any]]) -> None:
+        """Append rows; a field that a mapping lacks is empty."""
+        for row in rows:
+            values = row.__dict__ if isinstance(row, Record) else row
+            self._writer.writerow([cell(values.get(name)) for name in self._fields] + self._constants)
+
+
+class TableFiles:
+    """A folder of tables; leaving the ``with`` block in order puts them all in place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.columns: dict[str, tuple[str, ...]] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> TableFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def open(self, name: str, columns: Sequence[str], constants: Mapping[str, str] | None = None) -> CsvTable:
+        """Open ``<name>.csv`` and write its header."""
+        binary = self._stack.enter_context(whole_file(self.folder / f"{name}.csv"))
+        stream = io.TextIOWrapper(binary, encoding="utf-8", newline="", write_through=True)
+        self._stack.callback(stream.detach)
+        table = CsvTable(stream, columns, constants or {})
+        self.columns[name] = table.columns
+        return table
