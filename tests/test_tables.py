@@ -347,7 +347,8 @@ def save(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def test_randomization_reaches_the_summary_and_no_other_table(tmp_path: Path) -> None:
     arms = save(tmp_path / "arms.csv", LIST.replace("A", "iEPC-17").replace("B", "saline-9"))
-    paths = write_tables(trial(), tmp_path / "out", protocol=Protocol(), randomization=arms)
+    listed = read_randomization(arms, participants=NAMES)
+    paths = write_tables(trial(), tmp_path / "out", protocol=Protocol(), arms=listed)
     assert {row["arm"] for row in written(paths.summary)} == {"all", "iEPC-17", "saline-9"}
     for path in (paths.volumes, paths.change):
         assert b"iEPC-17" not in path.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 _PARTIAL_DATE = re.compile(r"\d{4}(-(\d{2}|-)(-(\d{2}|-))?)?(T.*)?")
 """An ISO 8601 date of reduced precision, also with the hyphens SDTM puts for what is not known."""
@@ -29,6 +30,7 @@ class Timing:
     problem: str = ""
 
 
+@lru_cache(maxsize=1000)
 def timing(acq_time: str | None, first_dose_time: str | None) -> Timing:
     """Return study day and order against the first dose.
 

@@ -76,6 +76,16 @@ def whole_file(path: Path) -> Iterator[io.BufferedWriter]:
         raise
 
 
+@contextmanager
+def whole_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """Open a UTF-8 text file as `whole_file` does; line ends are written as they are given."""
+    with whole_file(path) as file:
+        stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        yield stream
+        stream.flush()
+        stream.detach()  # the file below is closed by whoever opened it
+
+
 def write_bytes(content: bytes, path: Path) -> None:
     """Write a file as `whole_file` does."""
     with whole_file(path) as file:

@@ -112,9 +112,9 @@ class RecordStore:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        heads = [(self._read(path), path) for path in sorted((out / "provenance").glob("sub-*.json"))]
-        self._paths = {record.participant_id: path for record, path in heads}
-        self.heads = tuple(sorted((head_of(record) for record, _ in heads), key=lambda h: h.participant_id))
+        heads = {head_of(self._read(path)): path for path in sorted((out / "provenance").glob("sub-*.json"))}
+        self._paths = {head.participant_id: path for head, path in heads.items()}
+        self.heads = tuple(sorted(heads, key=lambda head: head.participant_id))
 
     def __len__(self) -> int:
         return len(self.heads)

@@ -18,6 +18,7 @@ from infarct_vol.ledger import (
     VerifiedStore,
     changed_inputs,
     finished_record,
+    head_of,
     load_participants,
     save_participants,
     save_record,
@@ -25,6 +26,7 @@ from infarct_vol.ledger import (
 from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.qa import figure_paths, render_participant, write_report
+from infarct_vol.qa.endpoint import report_run
 from infarct_vol.records import ParticipantRecord, VisitRecord
 from infarct_vol.repeatability import RepeatabilityLimit, read_repeatability
 from infarct_vol.study import Study, open_study
@@ -174,22 +176,20 @@ def _tabulated(
     limit: RepeatabilityLimit | None = None,
 ) -> TablePaths:
     """Write tables, datasets, pictures and the summary to hand over; note an unblinding before it happens."""
+    arms = None
     if randomization is not None:
+        heads = records.heads if isinstance(records, RecordStore) else [head_of(r) for r in records]
+        names = [head.participant_id for head in heads]
+        arms = randomized_arms(randomization, participants=names, known=load_participants(out))
         AuditTrail(out).append(
             "unblinding",
             subject="tables",
             reason="a randomisation list was given",
             new=f"SHA-256 {file_sha256(randomization)}",
         )
-    return write_tables(
-        records,
-        out,
-        protocol=protocol,
-        randomization=randomization,
-        known_participants=load_participants(out),
-        outcomes=outcomes,
-        limit=limit,
-    )
+    paths = write_tables(records, out, protocol=protocol, arms=arms, outcomes=outcomes, limit=limit)
+    report_run(out, protocol=protocol, arms=arms, outcomes=outcomes)
+    return paths
 
 
 def _noted_changes(todo: Iterable[CaseTask], out: Path) -> tuple[str, ...]:

@@ -78,11 +78,14 @@ def checked(dataset: Dataset) -> Dataset:
         at its end; infinite numbers and fractions of integers or days; values missing where mandatory or
         outside their codelist; duplicate names, labels or keys.
     """
+    if dataset.is_checked:
+        return dataset
     _check_names(dataset)
     _check_columns(dataset)
     _check_keys(dataset)
     _check_value_level(dataset)
-    return replace(dataset, variables=tuple(_checked_variable(dataset, each) for each in dataset.variables))
+    variables = tuple(_checked_variable(dataset, each) for each in dataset.variables)
+    return replace(dataset, variables=variables, is_checked=True)
 
 
 def _check_label(label: str, *, where: str) -> None:

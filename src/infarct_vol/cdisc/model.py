@@ -124,6 +124,8 @@ class Dataset:
         What one row is, such as "one record per subject per parameter per visit".
     class_name
         CDISC class, such as ``BASIC DATA STRUCTURE``.
+    is_checked
+        Whether `infarct_vol.cdisc.metadata.checked` returned it, so that no writer checks it again.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Dataset:
     purpose: Purpose
     class_name: str
     value_level: tuple[ValueLevel, ...] = ()
+    is_checked: bool = False
 
 
 def parsed_format(display_format: str) -> tuple[str, int, int]:

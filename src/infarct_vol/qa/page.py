@@ -25,12 +25,22 @@ def rendered(template: str, **context: Any) -> bytes:
     context
         What the template names.
     """
-    style = (_ASSETS / "report.css").read_text(encoding="utf-8")
+    style = house_style_sheet()
     script = (_ASSETS / "report.js").read_text(encoding="utf-8")
     page = _environment().get_template(template)
     # style and script are our own files
     own = {"style": Markup(style), "script": Markup(script)}  # noqa: S704
     return page.render(**context, **own, policy=_content_policy(style, script)).encode()
+
+
+def house_style_sheet() -> str:
+    """Return the style sheet every page of ours carries."""
+    return (_ASSETS / "report.css").read_text(encoding="utf-8")
+
+
+def policy_hash(text: str) -> str:
+    """Return a style or script as a content policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def embedded(picture: Picture) -> str:
@@ -55,8 +65,7 @@ def _environment() -> Environment:
 
 def _content_policy(style: str, script: str) -> str:
     """Return a policy under which nothing runs or loads but what this page carries."""
-    allowed = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{allowed[0]}'; "
-        f"script-src 'sha256-{allowed[1]}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; "
+        f"script-src {policy_hash(script)}; base-uri 'none'; form-action 'none'"
     )

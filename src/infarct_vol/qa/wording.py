@@ -10,6 +10,8 @@ VISIT_LABELS = {
     "month1": "month 1",
     "month3": "month 3",
     "month6": "month 6",
+    "month9": "month 9",
+    "month12": "month 12",
     "unscheduled": "unscheduled",
 }
 VISIT_ORDER = tuple(VISIT_LABELS)

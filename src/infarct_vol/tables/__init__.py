@@ -3,7 +3,7 @@
 from infarct_vol.tables.components import ComponentRow, component_rows
 from infarct_vol.tables.outcomes import Outcomes, read_outcomes
 from infarct_vol.tables.randomization import randomized_arms, read_randomization
-from infarct_vol.tables.read import Tables, read_tables
+from infarct_vol.tables.read import Tables, read_table, read_tables
 from infarct_vol.tables.summary import SummaryRow, summary_rows
 from infarct_vol.tables.truth import measured_against_truth
 from infarct_vol.tables.write import TablePaths, write_tables
@@ -19,6 +19,7 @@ __all__ = [
     "randomized_arms",
     "read_outcomes",
     "read_randomization",
+    "read_table",
     "read_tables",
     "summary_rows",
     "write_tables",

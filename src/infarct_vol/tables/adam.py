@@ -83,10 +83,10 @@ _SHARED_VARIABLES: tuple[Variable, ...] = (
     Variable(
         "DTYPE", "Derivation Type", "text", origin="Assigned", comment="always empty: nothing is imputed"
     ),
-    Variable("ASEQ", "Analysis Sequence Number", "integer", mandatory=True),
+    Variable("ASEQ", "Analysis Sequence Number", "integer", origin="Assigned", mandatory=True),
     Variable("SRCDOM", "Source Data", "text", origin="Assigned"),
     Variable("SRCSEQ", "Source Sequence Number", "integer", method="Sequence number in SRCDOM."),
-    Variable("STATUS", "Measurement Status", "text", codelist=STATUS),
+    Variable("STATUS", "Measurement Status", "text", origin="Assigned", codelist=STATUS),
 )
 
 
@@ -176,10 +176,10 @@ def adinfvol(derived: pd.DataFrame, subjects: Subjects, windows: dict[VisitName,
             method="Y where modality, method, version, scanner, field strength and voxel spacing are alike",
             codelist=YES_NO,
         ),
-        Variable("MODALITY", "Modality of the Image Measured", "text"),
-        Variable("METHOD", "Segmentation Method and Version", "text"),
-        *(Variable(name, _part_label("Mask File", name, paths), "text") for name in paths),
-        Variable("MASKSHA", "SHA-256 of the Mask File", "text"),
+        Variable("MODALITY", "Modality of the Image Measured", "text", origin="Assigned"),
+        Variable("METHOD", "Segmentation Method and Version", "text", origin="Assigned"),
+        *(Variable(name, _part_label("Mask File", name, paths), "text", origin="Assigned") for name in paths),
+        Variable("MASKSHA", "SHA-256 of the Mask File", "text", origin="Assigned"),
     )
     return _bds(
         rows,
@@ -266,7 +266,10 @@ def _bds(
         ),
         *_parameter_variables(name, terms, parameters),
         *_SHARED_VARIABLES,
-        *(Variable(part, _part_label("Reason or Remark", part, list(reasons)), "text") for part in reasons),
+        *(
+            Variable(part, _part_label("Reason or Remark", part, list(reasons)), "text", origin="Assigned")
+            for part in reasons
+        ),
         *described,
     )
     return Dataset(

@@ -12,6 +12,7 @@ import io
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from infarct_vol.records import Record
 
@@ -37,20 +38,22 @@ def csv_text(records: Iterable[Record], *, columns: Sequence[str]) -> str:
 
 def cell(value: object) -> str:
     """Return one value as the text of its field."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float():
-            if not math.isfinite(value):
-                msg = f"a table cannot hold {value}: an absent number is an empty field"
-                raise ValueError(msg)
-            return format(value + 0.0, ".12g")
-        case _:
-            return neutralised(_printable(str(value)))
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            msg = f"a table cannot hold {value}: an absent number is an empty field"
+            raise ValueError(msg)
+        return format(value + 0.0, ".12g")
+    return str(value) if isinstance(value, int) else _text_cell(str(value))
+
+
+@lru_cache(maxsize=50_000)
+def _text_cell(text: str) -> str:
+    # a table repeats few texts often: names of visits, methods, hashes, reasons
+    return neutralised(_printable(text))
 
 
 def neutralised(text: str) -> str:

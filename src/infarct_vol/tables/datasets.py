@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from infarct_vol._version import __version__
@@ -14,16 +17,18 @@ from infarct_vol.cdisc import (
     Dataset,
     SourceSystem,
     StudyInfo,
+    Variable,
     checked,
     define_xml,
     write_dataset_json,
     write_xpt,
 )
 from infarct_vol.cdisc.values import iso_date
-from infarct_vol.files import whole_file, write_bytes
+from infarct_vol.files import whole_text, write_bytes
 from infarct_vol.tables.csvtext import LINE_END, neutralised, one_line
 
 _SYSTEM = SourceSystem("infarct-vol", __version__)
+_SPONSOR_DOMAINS = frozenset({"XM"})
 _NO_STUDY = "STUDY NOT STATED"
 
 
@@ -50,16 +55,17 @@ def write_datasets(
     """
     study = study_info(study_id)
     written = []
-    for dataset in datasets:
+    settled = [checked(dataset) for dataset in datasets]
+    for dataset in settled:
         stem = folder / dataset.name.lower()
         paths = [stem.with_suffix(suffix) for suffix in (".csv", ".xpt", ".json")]
-        settled = checked(dataset)
-        _write_csv(settled, paths[0])
-        write_xpt(settled, paths[1], created=created)
-        write_dataset_json(settled, paths[2], study=study, system=_SYSTEM, created=created)
+        _write_csv(dataset, paths[0])
+        write_xpt(dataset, paths[1], created=created)
+        write_dataset_json(dataset, paths[2], study=study, system=_SYSTEM, created=created)
         written += paths
     definition = folder / "define.xml"
-    content = define_xml(datasets, study=study, system=_SYSTEM, created=created)
+    own = _SPONSOR_DOMAINS & {dataset.name for dataset in datasets}
+    content = define_xml(settled, study=study, system=_SYSTEM, created=created, non_standard=own)
     write_bytes(content, definition)
     return (*written, definition)
 
@@ -82,18 +88,25 @@ def write_programs(folder: Path) -> tuple[Path, ...]:
 
 def _write_csv(dataset: Dataset, path: Path) -> None:
     """Write a dataset as text: dates as ISO 8601, numbers with all their digits, absent values empty."""
-    frame = pd.DataFrame(index=dataset.frame.index)
-    for variable in dataset.variables:
-        column = dataset.frame[variable.name]
-        if variable.kind == "text":
-            safe = {text: neutralised(text) for text in column.unique()}
-            frame[variable.name] = column.map(safe)
-        elif variable.kind == "date":
-            days = {day: iso_date(day) for day in column.dropna().unique()}
-            frame[variable.name] = column.map(days)
-        elif variable.kind == "integer":
-            frame[variable.name] = column.astype("Int64")
-        else:
-            frame[variable.name] = column
-    with whole_file(path) as file:
-        frame.to_csv(file, index=False, lineterminator=LINE_END, encoding="utf-8")
+    columns = [_cells(dataset.frame[variable.name], variable) for variable in dataset.variables]
+    with whole_text(path) as stream:
+        writer = csv.writer(stream, lineterminator=LINE_END)
+        writer.writerow(dataset.frame.columns)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def _cells(column: pd.Series, variable: Variable) -> list[str]:
+    """Return the fields of one column; each value that occurs is put into words once."""
+    codes, values = pd.factorize(column.to_numpy(), use_na_sentinel=False)
+    words = np.array([_word(value, variable) for value in values.tolist()], dtype=object)
+    return words[codes].tolist() if len(values) else []
+
+
+def _word(value: str | float, variable: Variable) -> str:
+    if isinstance(value, str):
+        return neutralised(value)
+    if math.isnan(value):
+        return ""
+    if variable.kind == "date":
+        return iso_date(value)
+    return str(int(value)) if variable.kind == "integer" else repr(value)

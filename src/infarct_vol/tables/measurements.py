@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, get_type_hints
 
 import numpy as np
@@ -55,36 +56,33 @@ class Measurement(NamedTuple):
 
 
 class Measurements:
-    """Columns of measurements, filled participant by participant."""
+    """Measurements of a trial, taken over participant by participant."""
 
     def __init__(self) -> None:
-        self._columns: list[list[object]] = [[] for _ in Measurement._fields]
-        self._shared: dict[str, str] = {}
+        self._rows: list[Measurement] = []
 
     def add(
         self, record: ParticipantRecord, volumes: Sequence[VolumeRow], changes: Sequence[ChangeRow]
     ) -> None:
         """Take over one participant's volumes, in the order of the table, and what their changes say."""
-        for measurement in _measurements(record, volumes, changes):
-            self._columns[0].append(measurement.participant_id)
-            for column, value in zip(self._columns[1:], measurement[1:], strict=True):
-                column.append(self._kept(value) if isinstance(value, str) else value)
-
-    def _kept(self, text: str) -> str:
-        """Return text in one line; equal texts are kept once, for a trial names few things but often."""
-        if text not in self._shared:
-            self._shared[text] = one_line(text)
-        return self._shared[text]
+        self._rows.extend(_measurements(record, volumes, changes))
 
     def frame(self) -> pd.DataFrame:
-        """Return the columns as a frame: text as objects, numbers as float64."""
+        """Return the measurements as columns: text in one line as objects, numbers as float64."""
         kinds = get_type_hints(Measurement)
+        names = Measurement._fields
+        columns = zip(*self._rows, strict=True) if self._rows else ([] for _ in names)
         return pd.DataFrame(
-            {
-                name: np.array(column, dtype=_DTYPES.get(kinds[name], object))
-                for name, column in zip(Measurement._fields, self._columns, strict=True)
-            }
+            {name: _column(values, name, kinds[name]) for name, values in zip(names, columns, strict=True)}
         )
+
+
+def _column(values: Sequence[object], name: str, kind: type) -> np.ndarray:
+    column: np.ndarray = np.array(values, dtype=_DTYPES.get(kind, object))
+    if kind is not str or name == "participant_id" or not len(column):
+        return column
+    codes, texts = pd.factorize(column)
+    return np.array([one_line(text) for text in texts], dtype=object)[codes]
 
 
 _DTYPES: dict[type, type] = {float: np.float64, bool: np.bool_}
@@ -187,6 +185,7 @@ def _flag(value: bool | None) -> str:
     return "" if value is None else "Y" if value else "N"
 
 
+@lru_cache(maxsize=10_000)
 def date_number(text: str | None) -> float:
     """Return the days since 1960-01-01 of a date or time; NaN where it is not stated or partial."""
     if not text or not is_whole_date(text):

@@ -146,6 +146,14 @@ class Outcomes:
                     key = (participant, name, visit)
                     yield self._visit_row(key, found.get(key), spare.get(key), baseline)
 
+    def visits(self) -> pd.DataFrame:
+        """Return `visit_rows` as a frame, numbers as float64 with NaN where absent."""
+        rows = list(self.visit_rows())
+        names = OutcomeChangeRow.model_fields
+        frame = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
+        numeric = ("baseline_value", "value", "change", "percent_change")
+        return frame.astype(dict.fromkeys(numeric, np.float64))
+
     def _visit_row(self, key: tuple[str, str, str], row: Any, spare: Any, baseline: Any) -> OutcomeChangeRow:
         participant, name, visit = key
         shown = row if row is not None else spare

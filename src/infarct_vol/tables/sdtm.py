@@ -7,6 +7,7 @@ the sponsor, one row a line of the measures file. Their sequence numbers are SRC
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -53,8 +54,14 @@ def nv(measurements: pd.DataFrame, subjects: Subjects) -> Dataset:
     }
     described = (
         Variable("NVMETHOD", "Method of Test or Examination", "text", origin="Collected"),
-        Variable("NVEVAL", "Evaluator", "text", comment="ALGORITHM, or READER where a reader's mask counts"),
-        Variable("VOXELS", "Voxels in the Mask", "integer"),
+        Variable(
+            "NVEVAL",
+            "Evaluator",
+            "text",
+            origin="Assigned",
+            comment="ALGORITHM, or READER where a reader's mask counts",
+        ),
+        Variable("VOXELS", "Voxels in the Mask", "integer", method="Count of the voxels of the mask."),
         *_trail_variables(trail, labels),
     )
     session = {"NVSPID": rows["session_id"].to_numpy()}
@@ -65,10 +72,8 @@ def nv(measurements: pd.DataFrame, subjects: Subjects) -> Dataset:
         label="Nervous System Findings",
         parameters=VOLUMES,
         units=np.full(len(rows), "mL", dtype=object),
-        before=session,
-        before_variables=(Variable("NVSPID", "Sponsor-Defined Identifier", "text", comment="session"),),
-        after=extra,
-        after_variables=described,
+        before=_Block(session, (_NVSPID,)),
+        after=_Block(extra, described),
     )
 
 
@@ -82,14 +87,24 @@ def xm(records: pd.DataFrame, subjects: Subjects, parameters: Parameters) -> Dat
         label="Other Outcomes",
         parameters=parameters,
         units=records["unit"].to_numpy(),
-        before={},
-        before_variables=(),
-        after=limits,
-        after_variables=(
-            Variable("XMSTNRLO", "Reference Range Lower Limit-Std Units", "float", origin="Collected"),
-            Variable("XMSTNRHI", "Reference Range Upper Limit-Std Units", "float", origin="Collected"),
-        ),
+        before=_Block({}, ()),
+        after=_Block(limits, _REFERENCE_RANGE),
     )
+
+
+_NVSPID = Variable("NVSPID", "Sponsor-Defined Identifier", "text", origin="Collected", comment="session")
+_REFERENCE_RANGE = (
+    Variable("XMSTNRLO", "Reference Range Lower Limit-Std Units", "float", origin="Collected"),
+    Variable("XMSTNRHI", "Reference Range Upper Limit-Std Units", "float", origin="Collected"),
+)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Columns of one domain that others lack, with their variables."""
+
+    columns: Mapping[str, object]
+    variables: tuple[Variable, ...]
 
 
 def _findings(
@@ -100,10 +115,8 @@ def _findings(
     label: str,
     parameters: Parameters,
     units: np.ndarray,
-    before: Mapping[str, object],
-    before_variables: tuple[Variable, ...],
-    after: Mapping[str, object],
-    after_variables: tuple[Variable, ...],
+    before: _Block,
+    after: _Block,
 ) -> Dataset:
     """Return a findings domain whose variables start with ``prefix``."""
     identifiers = subjects.columns(rows["participant_id"])
@@ -113,7 +126,7 @@ def _findings(
         "DOMAIN": np.full(len(rows), prefix, dtype=object),
         "USUBJID": identifiers["USUBJID"],
         f"{prefix}SEQ": rows["sequence"].to_numpy(),
-        **before,
+        **before.columns,
         **_result_columns(rows, prefix=prefix, parameters=parameters, units=units),
         **reasons,
         "VISITNUM": rows["visit_number"].to_numpy(),
@@ -121,16 +134,16 @@ def _findings(
         f"{prefix}DTC": rows["acq_time"].to_numpy(),
         f"{prefix}DY": rows["day"].to_numpy(),
         "STATUS": rows["status"].to_numpy(),
-        **after,
+        **after.columns,
     }
     domain = Variable("DOMAIN", "Domain Abbreviation", "text", origin="Assigned", mandatory=True)
     variables = (
         *(STUDYID, domain, USUBJID),
-        *_identity(prefix, before_variables),
+        *_identity(prefix, before.variables),
         *_result(prefix),
         *_trail_variables(reasons, {f"{prefix}REASND": "Reason Not Done"}),
         *_visit(prefix),
-        *after_variables,
+        *after.variables,
     )
     return Dataset(
         prefix,
@@ -181,9 +194,9 @@ def _result(prefix: str) -> tuple[Variable, ...]:
     return (
         Variable(f"{prefix}ORRES", "Result or Finding in Original Units", "text", origin="Collected"),
         Variable(f"{prefix}ORRESU", "Original Units", "text", origin="Collected"),
-        Variable(f"{prefix}STRESC", "Character Result/Finding in Std Format", "text"),
-        Variable(f"{prefix}STRESN", "Numeric Result/Finding in Standard Units", "float"),
-        Variable(f"{prefix}STRESU", "Standard Units", "text"),
+        Variable(f"{prefix}STRESC", "Character Result/Finding in Std Format", "text", origin="Assigned"),
+        Variable(f"{prefix}STRESN", "Numeric Result/Finding in Standard Units", "float", origin="Assigned"),
+        Variable(f"{prefix}STRESU", "Standard Units", "text", origin="Assigned"),
         Variable(f"{prefix}STAT", "Completion Status", "text", origin="Collected", codelist=NOT_DONE),
     )
 
@@ -199,7 +212,7 @@ def _visit(prefix: str) -> tuple[Variable, ...]:
             "integer",
             method="Date of collection less date of first dose, plus 1 from that date on.",
         ),
-        Variable("STATUS", "Measurement Status", "text", codelist=STATUS),
+        Variable("STATUS", "Measurement Status", "text", origin="Assigned", codelist=STATUS),
     )
 
 
@@ -209,5 +222,7 @@ def _trail_variables(columns: Iterable[str], labels: dict[str, str]) -> tuple[Va
     label, number = "", 0
     for name in columns:
         label, number = (labels[name], 0) if name in labels else (label, number + 1)
-        found.append(Variable(name, f"{label}, continued {number}" if number else label, "text"))
+        found.append(
+            Variable(name, f"{label}, continued {number}" if number else label, "text", origin="Assigned")
+        )
     return tuple(found)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-from infarct_vol.files import whole_file
+from infarct_vol.files import whole_text
 from infarct_vol.records import Record
 from infarct_vol.tables.csvtext import LINE_END, cell
 
@@ -26,9 +25,7 @@ class CsvTable:
         Columns after them that hold the same on every row.
     """
 
-    def __init__(
-        self, stream: io.TextIOWrapper, columns: Sequence[str], constants: Mapping[str, str]
-    ) -> None:
+    def __init__(self, stream: TextIO, columns: Sequence[str], constants: Mapping[str, str]) -> None:
         self.columns = (*columns, *constants)
         self._fields = tuple(columns)
         self._constants = [cell(value) for value in constants.values()]
@@ -39,7 +36,8 @@ class CsvTable:
         """Append rows; a field that a mapping lacks is empty."""
         for row in rows:
             values = row.__dict__ if isinstance(row, Record) else row
-            self._writer.writerow([cell(values.get(name)) for name in self._fields] + self._constants)
+            cells = [cell(values.get(name)) for name in self._fields]
+            self._writer.writerow(cells + self._constants)
 
 
 class TableFiles:
@@ -60,9 +58,7 @@ class TableFiles:
 
     def open(self, name: str, columns: Sequence[str], constants: Mapping[str, str] | None = None) -> CsvTable:
         """Open ``<name>.csv`` and write its header."""
-        binary = self._stack.enter_context(whole_file(self.folder / f"{name}.csv"))
-        stream = io.TextIOWrapper(binary, encoding="utf-8", newline="", write_through=True)
-        self._stack.callback(stream.detach)
+        stream = self._stack.enter_context(whole_text(self.folder / f"{name}.csv"))
         table = CsvTable(stream, columns, constants or {})
         self.columns[name] = table.columns
         return table

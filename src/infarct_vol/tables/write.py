@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from infarct_vol.cdisc import Dataset
@@ -26,7 +25,6 @@ from infarct_vol.tables.dictionary import DictionaryRow, dictionary_rows
 from infarct_vol.tables.measurements import Measurements
 from infarct_vol.tables.order import parameter_rank, visit_rank
 from infarct_vol.tables.outcomes import OutcomeChangeRow, OutcomeRow, Outcomes
-from infarct_vol.tables.randomization import randomized_arms
 from infarct_vol.tables.store import CsvTable, TableFiles
 from infarct_vol.tables.subjects import SubjectRows, Subjects, adsl
 from infarct_vol.tables.summary import (
@@ -67,8 +65,7 @@ def write_tables(
     out: Path,
     *,
     protocol: Protocol,
-    randomization: Path | None = None,
-    known_participants: Iterable[str] = (),
+    arms: Mapping[str, str] | None = None,
     outcomes: Outcomes | None = None,
     limit: RepeatabilityLimit | None = None,
 ) -> TablePaths:
@@ -82,11 +79,10 @@ def write_tables(
         The output folder.
     protocol
         The protocol the records were made by.
-    randomization
-        Randomisation list (CSV: participant_id, arm). Without one everything is pooled and BLINDED; with
-        one, arms are in the summary, the models, the correlations and the analysis datasets.
-    known_participants
-        Participants of the study without a record here, who may be on the randomisation list.
+    arms
+        Participant -> arm, as `infarct_vol.tables.randomized_arms` reads the list. Without it everything is
+        pooled and BLINDED; with it, arms are in the summary, the models, the correlations and the analysis
+        datasets.
     outcomes
         The trial's other outcomes. Tables of other outcomes that lie there from an earlier call are removed
         when there are none, as are those of models when there is no list: the folder holds one set.
@@ -97,17 +93,11 @@ def write_tables(
     ------
     MixedOutputError
         If the records, or their rows, are of different protocols or versions.
-    StudyError
-        If the randomisation list does not fit the participants.
     UsageError
         If two records are of one participant.
     """
     heads = records.heads if isinstance(records, RecordStore) else [head_of(record) for record in records]
     _require_one_source(heads, protocol=protocol)
-    arms = None
-    if randomization is not None:
-        names = [head.participant_id for head in heads]
-        arms = randomized_arms(randomization, participants=names, known=known_participants)
     ordered = (
         records
         if isinstance(records, RecordStore)
@@ -205,16 +195,16 @@ class _Trial:
         """Write the tables of the trial's other outcomes, if there are any."""
         if self.outcomes is None:
             return
-        rows = list(self.outcomes.visit_rows())
+        visits = self.outcomes.visits()
         self._table(files, "outcomes", tuple(OutcomeRow.model_fields)).write(self.outcomes.rows())
         changes = self._table(files, "outcomes_change", tuple(OutcomeChangeRow.model_fields))
-        changes.write(row for row in rows if row.visit != "baseline")
+        changes.write(row for row in self.outcomes.visit_rows() if row.visit != "baseline")
         summarised = outcome_summary_rows(
-            _frame(rows), arms=self.arms, protocol_sha256=self.protocol.sha256, version=self.version
+            visits, arms=self.arms, protocol_sha256=self.protocol.sha256, version=self.version
         )
         files.open("outcomes_summary", tuple(OutcomeSummaryRow.model_fields)).write(summarised)
         table = self._table(files, "correlations", correlations.COLUMNS)
-        table.write(correlations.rows(self.measurements.frame(), _frame(rows), arms=self.arms))
+        table.write(correlations.rows(self.measurements.frame(), visits, arms=self.arms))
 
     def write_datasets(self, folder: Path) -> None:
         """Write the listings, the analysis datasets and the programs that read them."""
@@ -259,14 +249,6 @@ def _adsl(derived: pd.DataFrame, subjects: Subjects) -> Dataset:
         with_baseline=list(primary.loc[primary["is_baseline"], "participant_id"]),
         with_follow_up=list(primary.loc[follow_up, "participant_id"]),
     )
-
-
-def _frame(rows: Sequence[OutcomeChangeRow]) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {name: [getattr(row, name) for row in rows] for name in OutcomeChangeRow.model_fields}
-    )
-    numeric = ("baseline_value", "value", "change", "percent_change")
-    return frame.astype(dict.fromkeys(numeric, np.float64))
 
 
 def _ordered(rows: Sequence[VolumeRow]) -> list[VolumeRow]:
