@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from infarct_vol._version import __version__
 from infarct_vol.errors import MixedOutputError
@@ -112,7 +112,7 @@ class RecordStore:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        heads = {head_of(self._read(path)): path for path in sorted((out / "provenance").glob("sub-*.json"))}
+        heads = {_read_head(path): path for path in sorted((out / "provenance").glob("sub-*.json"))}
         self._paths = {head.participant_id: path for head, path in heads.items()}
         self.heads = tuple(sorted(heads, key=lambda head: head.participant_id))
 
@@ -127,8 +127,7 @@ class RecordStore:
     def _read(path: Path) -> ParticipantRecord:
         record = read_record(path)
         if record is None:
-            msg = f"{path} was written by another version; run again, or use an empty output folder"
-            raise MixedOutputError(msg)
+            raise _unreadable(path)
         return record
 
 
@@ -207,7 +206,33 @@ class RecordHead(NamedTuple):
     """Protocol hash and version of the record and of each of its rows."""
 
 
-def head_of(record: ParticipantRecord) -> RecordHead:
+class _Source(BaseModel):
+    """What a row or record says of where it comes from; everything else is passed over."""
+
+    protocol_sha256: str
+    version: str
+
+
+class _Head(_Source):
+    participant_id: str
+    first_dose_time: str | None
+    rows: tuple[_Source, ...]
+
+
+def _read_head(path: Path) -> RecordHead:
+    """Return the head of a record without taking in the rest of it."""
+    try:
+        return head_of(_Head.model_validate_json(path.read_bytes()))
+    except ValidationError:
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: Path) -> MixedOutputError:
+    msg = f"{path} was written by another version; run again, or use an empty output folder"
+    return MixedOutputError(msg)
+
+
+def head_of(record: ParticipantRecord | _Head) -> RecordHead:
     """Return the head of one record."""
     own = record.protocol_sha256, record.version
     made_by = {(row.protocol_sha256 or own[0], row.version or own[1]) for row in record.rows}
