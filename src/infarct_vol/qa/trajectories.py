@@ -27,7 +27,8 @@ PARAMETER_COLOURS = {
     "cavity": "#1587c9",
     "new_lesion": "#8a7a00",
 }
-ARM_COLOURS = ("#0072b2", "#c2500a", "#009e73", "#8a5a9e")
+# ordered so that neighbours differ in lightness: a grey print tells them apart
+ARM_COLOURS = ("#0072b2", "#e69f00", "#000000", "#cc79a7")
 # (marker, colour, word): three kinds of nothing and an exclusion must not look alike
 ABSENT_SYMBOLS = {
     "missing": ("x", "#5f6b7a"),

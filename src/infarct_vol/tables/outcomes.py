@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from infarct_vol.dates import Timing, timing
 from infarct_vol.errors import StudyError
 from infarct_vol.files import file_sha256
 from infarct_vol.protocol import Protocol
-from infarct_vol.records import Record
 from infarct_vol.settings import OutcomeSettings, VisitName
 from infarct_vol.tables.adam import Parameters, outcome_parameters
 from infarct_vol.tables.bds import ZERO_BASELINE, derive
@@ -34,7 +34,7 @@ COLUMNS = ("participant_id", "acq_time", "parameter", "value", "unit")
 _KEYS = ("participant_id", "parameter", "acq_time", "sequence")
 
 
-class OutcomeRow(Record):
+class OutcomeRow(NamedTuple):
     """One line of the measures file as it was understood: a row of ``outcomes.csv``."""
 
     participant_id: str
@@ -53,7 +53,7 @@ class OutcomeRow(Record):
     line: int
 
 
-class OutcomeChangeRow(Record):
+class OutcomeChangeRow(NamedTuple):
     """One participant x follow-up visit x outcome: a row of ``outcomes_change.csv``."""
 
     participant_id: str
@@ -128,7 +128,15 @@ class Outcomes:
                 line=int(row.sequence),
             )
 
-    def visit_rows(self) -> Iterator[OutcomeChangeRow]:
+    def visit_rows(self) -> Sequence[OutcomeChangeRow]:
+        """Return a row for every participant, outcome and visit, baseline first."""
+        return self._visit_rows
+
+    @cached_property
+    def _visit_rows(self) -> tuple[OutcomeChangeRow, ...]:
+        return tuple(self._found_at_visits())
+
+    def _found_at_visits(self) -> Iterator[OutcomeChangeRow]:
         """Yield the analysed value of every participant, outcome and visit, baseline first, or why none is.
 
         Baseline rows have no change; they are summarised, and are no part of the table of changes.
@@ -146,11 +154,14 @@ class Outcomes:
                     key = (participant, name, visit)
                     yield self._visit_row(key, found.get(key), spare.get(key), baseline)
 
+    def change_rows(self) -> Iterator[OutcomeChangeRow]:
+        """Yield the rows of the table of changes: the visits after baseline."""
+        return (row for row in self._visit_rows if row.visit != "baseline")
+
     def visits(self) -> pd.DataFrame:
-        """Return `visit_rows` as a frame, numbers as float64 with NaN where absent."""
-        rows = list(self.visit_rows())
-        names = OutcomeChangeRow.model_fields
-        frame = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
+        """Return every visit's row as a frame, numbers as float64 with NaN where absent."""
+        names = OutcomeChangeRow._fields
+        frame = pd.DataFrame(self._visit_rows, columns=list(names))
         numeric = ("baseline_value", "value", "change", "percent_change")
         return frame.astype(dict.fromkeys(numeric, np.float64))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from infarct_vol.files import whole_text
 from infarct_vol.records import Record
@@ -32,10 +32,12 @@ class CsvTable:
         self._writer = csv.writer(stream, lineterminator=LINE_END)
         self._writer.writerow(self.columns)
 
-    def write(self, rows: Iterable[Record | Mapping[str, Any]]) -> None:
+    def write(self, rows: Iterable[Record | NamedTuple | Mapping[str, Any]]) -> None:
         """Append rows; a field that a mapping lacks is empty."""
         for row in rows:
             values = row.__dict__ if isinstance(row, Record) else row
+            if isinstance(values, tuple):
+                values = dict(zip(self._fields, values, strict=True))
             cells = [cell(values.get(name)) for name in self._fields]
             self._writer.writerow(cells + self._constants)
 

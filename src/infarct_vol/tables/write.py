@@ -196,9 +196,9 @@ class _Trial:
         if self.outcomes is None:
             return
         visits = self.outcomes.visits()
-        self._table(files, "outcomes", tuple(OutcomeRow.model_fields)).write(self.outcomes.rows())
-        changes = self._table(files, "outcomes_change", tuple(OutcomeChangeRow.model_fields))
-        changes.write(row for row in self.outcomes.visit_rows() if row.visit != "baseline")
+        self._table(files, "outcomes", tuple(OutcomeRow._fields)).write(self.outcomes.rows())
+        changes = self._table(files, "outcomes_change", tuple(OutcomeChangeRow._fields))
+        changes.write(self.outcomes.change_rows())
         summarised = outcome_summary_rows(
             visits, arms=self.arms, protocol_sha256=self.protocol.sha256, version=self.version
         )

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from infarct_vol.errors import UsageError
 from infarct_vol.qa.figures import INK, MUTED, PAPER, Picture
+from infarct_vol.qa.trajectories import ARM_COLOURS
 from infarct_vol.tables.randomization import ALL_ARMS
 
 BLINDED = "BLINDED"
@@ -24,14 +25,14 @@ LARGE_N = 500
 """Participants above which points and lines are one raster image inside an SVG."""
 
 Line = str | tuple[int, tuple[float, ...]]
-# Okabe-Ito (Color Universal Design, 2008), ordered so that neighbours differ in lightness
-_ARM_LOOKS: tuple[tuple[str, Line, str, str, bool], ...] = (
-    ("#0072b2", "-", "o", "", True),
-    ("#e69f00", (0, (4, 1.6)), "^", "////", False),
-    ("#000000", (0, (1, 1.4)), "s", "....", True),
-    ("#cc79a7", (0, (6, 1.5, 1, 1.5)), "D", "xxxx", False),
+_LOOKS: tuple[tuple[Line, str, str, bool], ...] = (
+    ("-", "o", "", True),
+    ((0, (4, 1.6)), "^", "////", False),
+    ((0, (1, 1.4)), "s", "....", True),
+    ((0, (6, 1.5, 1, 1.5)), "D", "xxxx", False),
 )
-_POOLED_LOOK: tuple[str, Line, str, str, bool] = ("#0072b2", "-", "o", "", True)
+_ARM_LOOKS = tuple((colour, *look) for colour, look in zip(ARM_COLOURS, _LOOKS, strict=True))
+_POOLED_LOOK = _ARM_LOOKS[0]
 
 
 class ArmStyle(NamedTuple):

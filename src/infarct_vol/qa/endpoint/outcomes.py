@@ -92,10 +92,10 @@ def outcome_scatter(
     if not shown:
         return None
     styles, parameter_name = arm_styles(arms), PARAMETER_LABELS.get(parameter, parameter)
-    width_px = 60 + 490 * len(shown)
+    width_px = 74 + 490 * len(shown)
     picture = Picture(width_px, 760)
     grid = picture.subplots(2, len(shown), squeeze=False)
-    picture.subplots_adjust(left=62 / width_px, right=0.985, top=0.9, bottom=0.065)
+    picture.subplots_adjust(left=76 / width_px, right=0.985, top=0.9, bottom=0.065)
     picture.subplots_adjust(hspace=0.34, wspace=0.18)
     for row, quantity in enumerate(_QUANTITIES):
         sizes = _sizes(volumes, change, quantity=quantity, visit=visit, parameter=parameter)

@@ -34,8 +34,9 @@ METHOD = (
     "voxel from the image's affine, in mL. No volume comes from a resampled mask.",
     "The primary parameter, infarct, is stage-aware: DWI and ADC at baseline, FLAIR lesion with its cavity "
     "at months 1, 3 and 6. The parameter infarct on FLAIR measures FLAIR at every visit.",
-    "Baseline is the last scan before the first dose with a volume. Study day 1 is the day of the first dose "
-    "and there is no day 0. Of several scans in a window the nearest to the day aimed at counts.",
+    "Baseline is the scan of the baseline window nearest to the first dose, and known to precede it. Study "
+    "day 1 is the day of the first dose and there is no day 0. Of several scans in a window the nearest to "
+    "the day aimed at counts.",
     "Change is the volume at the visit minus baseline, in mL; percent change is 100 times change over "
     "baseline and is empty where baseline is 0 mL. Both are empty unless both ends have a volume. Nothing is "
     "imputed or carried forward.",
@@ -47,7 +48,7 @@ METHOD = (
 )
 LIMITATIONS = (
     "A stage-aware change compares DWI with FLAIR. They show different things, and part of every change is "
-    "the change of modality; the FLAIR series beside it is like for like.",
+    "the change of modality; the FLAIR series beside it is like for like where the scanner is.",
     "Infarcts shrink and oedema resolves without treatment. A change says nothing about its cause; only a "
     "comparison of arms can.",
     "Small lesions have large percent changes: a shift of the outline by one voxel can be a fifth of the "

@@ -48,13 +48,15 @@ def report_run(
     """
     tables = read_tables(out)
     folder = Path(out) / "tables"
+    times = list(tables.volumes["acq_time"])
     shown = None
     if outcomes is not None:
         correlations = pd.read_csv(folder / "correlations.csv").fillna({"reason": ""})
         shown = _Outcomes(outcomes.visits(), correlations)
+        times += list(outcomes.records["acq_time"])
     return write_endpoint_report(
         Path(out),
-        facts=_facts(tables, protocol, blinded=arms is None),
+        facts=_facts(tables, protocol, data_cut=max(times, default="")[:10], blinded=arms is None),
         volumes=tables.volumes,
         change=tables.change,
         summary=tables.summary,
@@ -64,7 +66,7 @@ def report_run(
     )
 
 
-def _facts(tables: Tables, protocol: Protocol, *, blinded: bool) -> TrialFacts:
+def _facts(tables: Tables, protocol: Protocol, *, data_cut: str, blinded: bool) -> TrialFacts:
     primary = tables.summary[(tables.summary["parameter"] == "infarct") & (tables.summary["arm"] == "all")]
     without = primary["randomized_without_data_n"].dropna()
     sources = sorted(set(tables.change["repeatability_source"])) or ["protocol"]
@@ -72,7 +74,7 @@ def _facts(tables: Tables, protocol: Protocol, *, blinded: bool) -> TrialFacts:
         study_id=protocol.study_id,
         protocol_sha256=protocol.sha256,
         version=__version__,
-        data_cut=str(max(tables.volumes["acq_time"], default=""))[:10],
+        data_cut=data_cut,
         blinded=blinded,
         statement=DESCRIPTIVE_STATEMENT,
         participants_n=int(tables.volumes["participant_id"].nunique()),
