@@ -88,6 +88,12 @@ def run_out(small_trial: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
+def contents(out: Path) -> dict[str, bytes]:
+    """Tables, datasets and report of a run, by path."""
+    files = (p for folder in ("tables", "report") for p in (out / folder).rglob("*") if p.is_file())
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
 # ---- manners ---------------------------------------------------------------------------------------------
 
 
@@ -227,11 +233,12 @@ def test_the_volume_in_the_table_is_that_of_the_mask_it_names(run_out: Path) -> 
 
 def test_running_again_redoes_nothing_and_gives_the_same_bytes(small_trial: Path, run_out: Path) -> None:
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in run_out.rglob("*mask.nii.gz")}
-    tables = {p: p.read_bytes() for p in (run_out / "tables").iterdir()}
+    made = contents(run_out)
     result = infarct_vol("run", small_trial, run_out, code=1)
     assert "0 participants processed, 2 unchanged" in result.output
     assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in run_out.rglob("*mask.nii.gz")}
-    assert tables == {p: p.read_bytes() for p in (run_out / "tables").iterdir()}
+    assert {"tables/adam/adinfvol.xpt", "report/trial_summary.pdf", "report/tables.html"} <= set(made)
+    assert contents(run_out) == made
 
 
 def test_one_worker_gives_the_bytes_of_two(small_trial: Path, run_out: Path, tmp_path: Path) -> None:
@@ -266,8 +273,7 @@ def test_an_interrupted_run_ends_with_130_and_can_go_on(
     assert "Traceback" not in messages
     assert "run the same command again" in messages
     infarct_vol("run", small_trial, tmp_path / "out", "--jobs", 2, code=1)
-    for path in (run_out / "tables").iterdir():
-        assert (tmp_path / "out" / "tables" / path.name).read_bytes() == path.read_bytes()
+    assert contents(tmp_path / "out") == contents(run_out)
 
 
 def test_participant_label_runs_that_one_only(small_trial: Path, tmp_path: Path) -> None:
@@ -287,6 +293,61 @@ def test_tables_per_arm_need_a_list_that_fits(run_out: Path, tmp_path: Path) -> 
     infarct_vol("tables", run_out, "--randomization", arms, code=2)
     infarct_vol("tables", run_out)
     assert summary.read_bytes() == pooled
+
+
+def test_tables_take_the_other_outcomes_and_name_what_is_refused(run_out: Path, tmp_path: Path) -> None:
+    measures = tmp_path / "measures.csv"
+    head = "participant_id,acq_time,parameter,value,unit,lower_limit,upper_limit\n"
+    measures.write_text(head + "002,2024-09-20,nihss,9,,,\n002,2024-10-22,nihss,4,,,\n")
+    infarct_vol("tables", run_out, "--measures", measures)
+    (row,) = [
+        r
+        for r in rows(run_out / "tables" / "outcomes_change.csv")
+        if (r["participant_id"], r["visit"]) == ("sub-002", "month1")
+    ]
+    assert (row["baseline_value"], row["value"], row["change"]) == ("9", "4", "-5")
+    assert (run_out / "tables" / "adam" / "adoutc.xpt").is_file()
+    measures.write_text(head + "002,2024-09-20,nihss,43,,,\n")
+    result = infarct_vol("tables", run_out, "--measures", measures, code=1)
+    assert "sub-002 2024-09-20 nihss (line 2): 43 is outside the range of NIHSS Total Score, 0 to 42" in (
+        result.output
+    )
+    measures.write_text(head + "002,2024-09-20,height,1,,,\n")
+    infarct_vol("tables", run_out, "--measures", measures, code=2)
+    infarct_vol("tables", run_out)
+    assert not (run_out / "tables" / "adam" / "adoutc.xpt").exists()
+
+
+def test_tables_judge_change_by_the_repeatability_of_a_verification(run_out: Path, tmp_path: Path) -> None:
+    def limits() -> set[tuple[str, str]]:
+        found = rows(run_out / "tables" / "change_from_baseline.csv")
+        return {(r["repeatability_source"], r["repeatability_limit_ml"]) for r in found if r["change_ml"]}
+
+    def retest(first: float, second: float, pair: str) -> list[dict[str, object]]:
+        return [{"group": "retest", "pair": pair, "measured_ml": ml} for ml in (first, second)]
+
+    by_protocol = limits()
+    assert {source for source, _ in by_protocol} == {"protocol"}
+    # differences of 1 mL: wSD = sqrt(1/2), RC = 2.77 x 0.7071 = 1.9587 mL
+    cases = [*retest(100, 101, "a"), *retest(200, 199, "b")]
+    path = tmp_path / "verification.json"
+    path.write_text(json.dumps({"version": iv.__version__, "cases": cases}))
+    infarct_vol("tables", run_out, "--verification", path)
+    by_verification = limits()
+    assert all(source.startswith("verification ") for source, _ in by_verification)
+    assert {limit for _, limit in by_verification} == {format(2.77 * 0.5**0.5, ".12g")}
+    infarct_vol("tables", run_out)
+    assert limits() == by_protocol
+
+
+def test_tables_notice_a_mask_that_changed(run_out: Path) -> None:
+    mask = next(run_out.glob("sub-002/ses-M01/anat/*_desc-infarct_mask.nii.gz"))
+    content = mask.read_bytes()
+    mask.write_bytes(content[:-1])
+    result = infarct_vol("tables", run_out, code=1)
+    assert "sub-002 month1 infarct: the mask changed since it was measured" in result.output
+    mask.write_bytes(content)
+    infarct_vol("tables", run_out)
 
 
 def test_report_is_made_again_and_asks_nothing_of_the_network(run_out: Path) -> None:
