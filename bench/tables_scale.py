@@ -63,7 +63,9 @@ def main() -> int:
     wall_s = time.monotonic() - began
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     size_mb = sum(p.stat().st_size for p in (options.out / "tables").rglob("*") if p.is_file()) / 1e6
-    print(f"exit code {code}; {options.participants} participants, 4 visits, 6 parameters")
+    records = sum(1 for _ in (options.out / "provenance").glob("sub-*.json"))
+    masks = sum(1 for _ in options.out.glob("sub-*/ses-*/*/*.nii.gz"))
+    print(f"exit code {code}; {records} participants, 4 visits, 6 parameters, {masks} masks")
     print(
         f"wall {wall_s:.1f} s, CPU {used.ru_utime + used.ru_stime:.1f} s, peak {used.ru_maxrss / 1024:.0f} MB"
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +267,69 @@ def test_a_list_that_does_not_fit_is_refused_and_unblinds_nothing(
     with pytest.raises(StudyError, match=match):
         remake_tables(arms_trial[0], randomization=listed)
     assert (arms_trial[0] / "tables" / "summary.csv").read_bytes() == before
+
+
+# ---------------------------------------------------------------- one dataset in every format
+
+DATASETS = ("adam/adsl", "adam/adinfvol", "sdtm/nv")
+
+
+def fields(value: object) -> str | float | None:
+    """Return what a reader found as the text or number it stands for; None where there is nothing."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str):
+        return value or None
+    if value is None or pd.isna(value):
+        return None
+    # pandas reads the zero of a transport file as the smallest number there is
+    return 0.0 if abs(float(value)) < 1e-70 else float(value)  # type: ignore[arg-type]
+
+
+def in_csv(text: str, *, numeric: bool) -> str | float | None:
+    return None if not text else float(text) if numeric else text
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dataset_reads_back_as_it_was_written_in_every_format(
+    arms_trial: tuple[Path, Path], name: str
+) -> None:
+    stem = arms_trial[0] / "tables" / name
+    found = pd.read_csv(stem.with_suffix(".csv"), dtype=str, keep_default_na=False)
+    by_stat, meta = pyreadstat.read_xport(stem.with_suffix(".xpt"))
+    by_pandas = pd.read_sas(stem.with_suffix(".xpt"), format="xport", encoding="utf-8")
+    content = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
+    assert list(found.columns) == meta.column_names == list(by_pandas.columns)
+    assert [c["name"] for c in content["columns"]] == meta.column_names
+    assert [c["label"] for c in content["columns"]] == meta.column_labels
+    assert content["records"] == len(found) == len(by_stat) == len(by_pandas) == len(content["rows"])
+    assert len(found) >= 27
+    for at, column in enumerate(content["columns"]):
+        numeric = column["dataType"] in ("float", "double", "integer")
+        written = [in_csv(text, numeric=numeric) for text in found[column["name"]]]
+        assert [fields(value) for value in by_stat[column["name"]]] == written, column["name"]
+        assert [fields(row[at]) for row in content["rows"]] == written, column["name"]
+        if column["dataType"] != "date":
+            assert [fields(value) for value in by_pandas[column["name"]]] == written, column["name"]
+        if not numeric and column["dataType"] == "string":
+            assert max(len((text or "").encode()) for text in written) <= column["length"] <= 200  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("folder", ["adam", "sdtm"])
+def test_the_metadata_are_valid_by_the_published_schema_and_fit_the_files(
+    arms_trial: tuple[Path, Path], folder: str
+) -> None:
+    path = arms_trial[0] / "tables" / folder / "define.xml"
+    manager = pytest.importorskip("odmlib.schema_manager")
+    schema = pytest.importorskip("xmlschema").XMLSchema(manager.get_schema_path("define", "2.1"))
+    assert [error.reason for error in schema.iter_errors(str(path))] == []
+    text = path.read_text(encoding="utf-8")
+    for dataset in path.parent.glob("*.xpt"):
+        _, meta = pyreadstat.read_xport(dataset, metadataonly=True)
+        for name, label in zip(meta.column_names, meta.column_labels, strict=True):
+            assert f'OID="IT.{dataset.stem.upper()}.{name}"' in text
+            assert label.replace("&", "&amp;") in text
+    assert "UNBLINDED" in text if folder == "adam" else "iEPC" not in text
 
 
 # ---------------------------------------------------------------- every degenerate case
