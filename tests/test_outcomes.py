@@ -17,7 +17,7 @@ from infarct_vol.errors import StudyError
 from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.settings import OutcomeSettings, OutcomesSettings
-from infarct_vol.tables import Outcomes, read_outcomes, read_randomization, write_tables
+from infarct_vol.tables import Outcomes, randomized_arms, read_outcomes, write_tables
 
 DOSE = "2026-03-01T12:00:00"
 DOSES = {"sub-001": DOSE, "sub-002": DOSE}
@@ -39,7 +39,7 @@ def read(tmp_path: Path, text: str, **options: object) -> Outcomes:
 def visit_rows(outcomes: Outcomes, who: str = "sub-001") -> dict[str, tuple[object, ...]]:
     return {
         row.visit: (row.baseline_value, row.value, row.change, row.percent_change, row.status, row.reason)
-        for row in outcomes.visit_rows()
+        for row in outcomes.visit_rows
         if row.participant_id == who
     }
 
@@ -333,7 +333,7 @@ def test_arms_are_told_apart_only_with_a_list(tmp_path: Path, written: Path) -> 
     listed.write_text("participant_id,arm\n" + "".join(f"{n},{'AB'[i % 2]}\n" for i, n in enumerate(NAMES)))
     doses = dict.fromkeys(NAMES, DOSE)
     outcomes = read_outcomes(tmp_path / "measures.csv", first_doses=doses, protocol=Protocol())
-    arms = read_randomization(listed, participants=NAMES)
+    arms = randomized_arms(listed, participants=NAMES)
     write_tables(trial(), written.parent, protocol=Protocol(), outcomes=outcomes, arms=arms)
     assert {r["arm"] for r in rows_of(written / "outcomes_summary.csv")} == {"all", "A", "B"}
     assert {r["arm"] for r in rows_of(written / "correlations.csv")} == {"all", "A", "B"}

@@ -24,7 +24,7 @@ from infarct_vol.qa.album import MANIFEST, figure_folder, read_figures
 from infarct_vol.qa.wording import number, percent
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, ScanRecord, VisitRecord, VolumeRow
 from infarct_vol.registration import RigidTransform, write_tfm
-from infarct_vol.tables import read_randomization, write_tables
+from infarct_vol.tables import randomized_arms, write_tables
 
 SHAPE = (36, 44, 10)
 GRID = Grid(SHAPE, np.diag([4.0, 4.0, 6.0, 1.0]))
@@ -310,7 +310,7 @@ def test_page_is_blinded_until_there_are_arms(trial: Trial, tmp_path: Path) -> N
     listed.write_text(f"participant_id,arm\nsub-001,A\n{quoted},B\n", encoding="utf-8")
     try:
         names = [record.participant_id for record in trial.records]
-        arms = read_randomization(listed, participants=names)
+        arms = randomized_arms(listed, participants=names)
         write_tables(trial.records, trial.out, protocol=PROTOCOL, arms=arms)
         page = trial.page()
         assert "BLINDED" not in page

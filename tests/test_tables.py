@@ -17,7 +17,7 @@ from infarct_vol.protocol import ChangeSettings, Protocol
 from infarct_vol.records import AtlasRecord, ComponentRecord, ParticipantRecord, VolumeRow
 from infarct_vol.tables import (
     measured_against_truth,
-    read_randomization,
+    randomized_arms,
     read_tables,
     summary_rows,
     write_tables,
@@ -347,7 +347,7 @@ def save(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def test_randomization_reaches_the_summary_and_no_other_table(tmp_path: Path) -> None:
     arms = save(tmp_path / "arms.csv", LIST.replace("A", "iEPC-17").replace("B", "saline-9"))
-    listed = read_randomization(arms, participants=NAMES)
+    listed = randomized_arms(arms, participants=NAMES)
     paths = write_tables(trial(), tmp_path / "out", protocol=Protocol(), arms=listed)
     assert {row["arm"] for row in written(paths.summary)} == {"all", "iEPC-17", "saline-9"}
     for path in (paths.volumes, paths.change):
@@ -359,7 +359,7 @@ def test_randomization_reaches_the_summary_and_no_other_table(tmp_path: Path) ->
     [LIST.replace(",", ";"), LIST.replace("\n", "\r\n"), LIST.replace(",", "\t"), "\ufeff" + LIST],
 )
 def test_usual_forms_of_the_list_are_read(tmp_path: Path, text: str) -> None:
-    arms = read_randomization(save(tmp_path / "arms.csv", text), participants=NAMES)
+    arms = randomized_arms(save(tmp_path / "arms.csv", text), participants=NAMES)
     assert arms == dict(zip(NAMES, "ABABA", strict=True))
 
 
@@ -382,19 +382,21 @@ def test_usual_forms_of_the_list_are_read(tmp_path: Path, text: str) -> None:
 )
 def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(StudyError, match=message):
-        read_randomization(save(tmp_path / "arms.csv", text), participants=NAMES)
+        randomized_arms(save(tmp_path / "arms.csv", text), participants=NAMES)
 
 
 def test_list_may_name_participants_of_the_study_that_are_not_tabulated(tmp_path: Path) -> None:
     path = save(tmp_path / "arms.csv", LIST)
-    assert read_randomization(path, participants=NAMES[:2], known=NAMES) == {"sub-001": "A", "sub-002": "B"}
+    # the others were randomised and have no data: they are counted
+    expected = dict(zip(NAMES, "ABABA", strict=True))
+    assert randomized_arms(path, participants=NAMES[:2], known=NAMES) == expected
 
 
 def test_no_list_and_no_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no randomisation list at"):
-        read_randomization(tmp_path / "none.csv", participants=NAMES)
+        randomized_arms(tmp_path / "none.csv", participants=NAMES)
     with pytest.raises(StudyError, match="UTF-8"):
-        read_randomization(save(tmp_path / "a.csv", LIST + "\u00e9", "utf-16"), participants=NAMES)
+        randomized_arms(save(tmp_path / "a.csv", LIST + "\u00e9", "utf-16"), participants=NAMES)
 
 
 # ---------------------------------------------------------------- reading

@@ -252,17 +252,6 @@ def load_participants(out: Path) -> tuple[str, ...]:
         return ()
 
 
-def load_records(out: Path) -> tuple[ParticipantRecord, ...]:
-    """Return every participant's record kept in an output folder, in order of participant.
-
-    Raises
-    ------
-    MixedOutputError
-        If a record cannot be read by this version.
-    """
-    return tuple(RecordStore(out))
-
-
 def read_record(path: Path) -> ParticipantRecord | None:
     """Return one record, or ``None`` where there is none that this version can read."""
     try:

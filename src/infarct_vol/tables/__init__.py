@@ -2,7 +2,7 @@
 
 from infarct_vol.tables.components import ComponentRow, component_rows
 from infarct_vol.tables.outcomes import Outcomes, read_outcomes
-from infarct_vol.tables.randomization import randomized_arms, read_randomization
+from infarct_vol.tables.randomization import randomized_arms
 from infarct_vol.tables.read import Tables, read_table, read_tables
 from infarct_vol.tables.summary import SummaryRow, summary_rows
 from infarct_vol.tables.truth import measured_against_truth
@@ -16,9 +16,8 @@ __all__ = [
     "Tables",
     "component_rows",
     "measured_against_truth",
-    "randomized_arms",
     "read_outcomes",
-    "read_randomization",
+    "randomized_arms",
     "read_table",
     "read_tables",
     "summary_rows",

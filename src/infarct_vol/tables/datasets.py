@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -68,6 +69,22 @@ def write_datasets(
     content = define_xml(settled, study=study, system=_SYSTEM, created=created, non_standard=own)
     write_bytes(content, definition)
     return (*written, definition)
+
+
+def stamped(dataset: Dataset, *, protocol_sha256: str) -> Dataset:
+    """Return a dataset whose every row says by which protocol it was made, and with which version."""
+    count = len(dataset.frame)
+    stamp = {
+        "PROTSHA": np.full(count, protocol_sha256, dtype=object),
+        "SWVER": np.full(count, __version__, dtype=object),
+    }
+    return replace(dataset, frame=dataset.frame.assign(**stamp), variables=(*dataset.variables, *_STAMP))
+
+
+_STAMP = (
+    Variable("PROTSHA", "SHA-256 of the Effective Protocol", "text", origin="Assigned"),
+    Variable("SWVER", "Version of infarct-vol", "text", origin="Assigned"),
+)
 
 
 def study_info(study_id: str) -> StudyInfo:

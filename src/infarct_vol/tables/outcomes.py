@@ -128,12 +128,9 @@ class Outcomes:
                 line=int(row.sequence),
             )
 
-    def visit_rows(self) -> Sequence[OutcomeChangeRow]:
-        """Return a row for every participant, outcome and visit, baseline first."""
-        return self._visit_rows
-
     @cached_property
-    def _visit_rows(self) -> tuple[OutcomeChangeRow, ...]:
+    def visit_rows(self) -> tuple[OutcomeChangeRow, ...]:
+        """A row for every participant, outcome and visit, baseline first."""
         return tuple(self._found_at_visits())
 
     def _found_at_visits(self) -> Iterator[OutcomeChangeRow]:
@@ -156,12 +153,12 @@ class Outcomes:
 
     def change_rows(self) -> Iterator[OutcomeChangeRow]:
         """Yield the rows of the table of changes: the visits after baseline."""
-        return (row for row in self._visit_rows if row.visit != "baseline")
+        return (row for row in self.visit_rows if row.visit != "baseline")
 
     def visits(self) -> pd.DataFrame:
         """Return every visit's row as a frame, numbers as float64 with NaN where absent."""
         names = OutcomeChangeRow._fields
-        frame = pd.DataFrame(self._visit_rows, columns=list(names))
+        frame = pd.DataFrame(self.visit_rows, columns=list(names))
         numeric = ("baseline_value", "value", "change", "percent_change")
         return frame.astype(dict.fromkeys(numeric, np.float64))
 

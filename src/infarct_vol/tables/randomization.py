@@ -13,15 +13,6 @@ ALL_ARMS = "all"
 """Name of the pooled rows of the summary; no arm of a trial may be called so."""
 
 
-def read_randomization(
-    path: Path, *, participants: Iterable[str], known: Iterable[str] = ()
-) -> dict[str, str]:
-    """Return the arm of each participant that is to be tabulated; see `randomized_arms`."""
-    tabulated = tuple(participants)
-    arms = randomized_arms(path, participants=tabulated, known=known)
-    return {name: arms[name] for name in tabulated}
-
-
 def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[str] = ()) -> dict[str, str]:
     """Read a randomisation list and return the arm of each participant.
 

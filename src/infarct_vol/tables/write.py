@@ -20,7 +20,7 @@ from infarct_vol.repeatability import RepeatabilityLimit
 from infarct_vol.statistics.models import ModelRow, model_rows
 from infarct_vol.tables import adam, bds, correlations, sdtm
 from infarct_vol.tables.components import ComponentRow, component_rows
-from infarct_vol.tables.datasets import write_datasets, write_programs
+from infarct_vol.tables.datasets import stamped, write_datasets, write_programs
 from infarct_vol.tables.dictionary import DictionaryRow, dictionary_rows
 from infarct_vol.tables.measurements import Measurements
 from infarct_vol.tables.order import parameter_rank, visit_rank
@@ -140,7 +140,7 @@ class _Trial:
         self.protocol = protocol
         self.arms = arms
         self.outcomes = outcomes
-        self.constants = {"blinding": blinding_of(arms)}
+        self.constants = {"blinding": blinding_of(arms), "protocol_sha256": protocol.sha256}
         self.measurements = Measurements()
         self.subjects = SubjectRows()
         self.summary = Summary(arms)
@@ -181,8 +181,8 @@ class _Trial:
     def write_summaries(self, files: TableFiles) -> None:
         """Write the summary in both shapes and, where arms are known, the models."""
         rows = self.summary.rows()
-        files.open("summary", tuple(SummaryRow.model_fields)).write(rows)
-        files.open("summary_long", LONG_COLUMNS).write(long_rows(rows))
+        self._table(files, "summary", tuple(SummaryRow.model_fields)).write(rows)
+        self._table(files, "summary_long", LONG_COLUMNS).write(long_rows(rows))
         if self.arms is None:
             return
         models = self._table(files, "models", tuple(ModelRow.model_fields))
@@ -202,7 +202,7 @@ class _Trial:
         summarised = outcome_summary_rows(
             visits, arms=self.arms, protocol_sha256=self.protocol.sha256, version=self.version
         )
-        files.open("outcomes_summary", tuple(OutcomeSummaryRow.model_fields)).write(summarised)
+        self._table(files, "outcomes_summary", tuple(OutcomeSummaryRow.model_fields)).write(summarised)
         table = self._table(files, "correlations", correlations.COLUMNS)
         table.write(correlations.rows(self.measurements.frame(), visits, arms=self.arms))
 
@@ -223,8 +223,9 @@ class _Trial:
         created = self._data_time()
         written = set(write_programs(folder / "adam" / "programs"))
         for name, datasets in (("sdtm", tabulated), ("adam", analysed)):
+            made = [stamped(dataset, protocol_sha256=self.protocol.sha256) for dataset in datasets]
             written |= set(
-                write_datasets(datasets, folder / name, study_id=self.protocol.study_id, created=created)
+                write_datasets(made, folder / name, study_id=self.protocol.study_id, created=created)
             )
             for stale in set((folder / name).glob("*.*")) - written:
                 stale.unlink()
@@ -238,7 +239,8 @@ class _Trial:
         return max(whole, default=_UNDATED).replace(microsecond=0)
 
     def _table(self, files: TableFiles, name: str, columns: Sequence[str]) -> CsvTable:
-        return files.open(name, columns, self.constants)
+        constants = {key: value for key, value in self.constants.items() if key not in columns}
+        return files.open(name, columns, constants)
 
 
 def _adsl(derived: pd.DataFrame, subjects: Subjects) -> Dataset:
