@@ -535,6 +535,24 @@ def test_exit_code_and_problems_name_what_was_refused(degenerate: RunSummary) ->
     assert refused == {("sub-007", "month1")}
 
 
+def test_without_dates_the_labels_give_a_change_and_the_dataset_says_why_it_has_none(tmp_path: Path) -> None:
+    study, masks = write_toy_trial(tmp_path, {"sub-001": sessions()})
+    (study / "sub-001" / "sub-001_sessions.tsv").unlink()
+    summary = run_study(study, tmp_path / "out", masks=masks)
+    changes = [r["change_ml"] for r in rows_of(summary.tables.change) if r["parameter"] == "infarct"]
+    assert changes == ["-4", "-6", "-8"]
+    rows = [r for r in rows_of(summary.tables.folder / "adam" / "adinfvol.csv") if r["PARAMCD"] == "INFVOL"]
+    assert [(r["AVISIT"], r["AVAL"], r["ABLFL"], r["BASE"], r["CHG"]) for r in rows] == [
+        ("Baseline", "10.0", "", "", ""),
+        ("Month 1", "6.0", "", "", ""),
+        ("Month 3", "4.0", "", "", ""),
+        ("Month 6", "2.0", "", "", ""),
+    ]
+    assert rows[0]["REASON"] == (
+        "no baseline record, because its date or that of the first dose is not stated"
+    )
+
+
 # ---------------------------------------------------------------- inputs that change
 
 

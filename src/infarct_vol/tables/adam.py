@@ -26,6 +26,7 @@ VOLUME_PARAMETERS: dict[str, tuple[str, int, str]] = {
 }
 """Parameter -> PARAMCD, PARAMN, PARAM."""
 BASETYPE = "LAST BEFORE FIRST DOSE"
+_UNDATED = "no baseline record, because its date or that of the first dose is not stated"
 CRITERION = "|CHG| exceeds the repeatability limit"
 STATUSES = ("measured", "reviewed", "edited", "not_measurable", "failed", "missing", "excluded")
 STATUS = Codelist("Measurement Status", "text", tuple((name, name.replace("_", " ")) for name in STATUSES))
@@ -286,14 +287,16 @@ def _bds(
 
 
 def _reasons(rows: pd.DataFrame) -> list[str]:
-    """Return the remark of each row in one line; a percent change that is not defined says so."""
-    undefined = rows["is_after_baseline"] & rows["value"].notna() & (rows["base"] == 0)
-    return [
-        "; ".join(part for part in (text, ZERO_BASELINE) if part)
-        if zero and "percent change is not defined" not in text
-        else text
-        for text, zero in zip(rows["remark"], undefined, strict=True)
-    ]
+    """Return the remark of each row, which says why there is no percent change or no baseline."""
+    has_value = rows["value"].notna()
+    undefined = rows["is_after_baseline"] & has_value & (rows["base"] == 0)
+    unflagged = (rows["visit"] == "baseline") & has_value & ~rows["is_baseline"]
+    remarks = []
+    for text, zero, undated in zip(rows["remark"], undefined, unflagged, strict=True):
+        if zero and "percent change is not defined" not in text:
+            text = "; ".join(part for part in (text, ZERO_BASELINE) if part)
+        remarks.append(text or (_UNDATED if undated else ""))
+    return remarks
 
 
 def _parameter_columns(rows: pd.DataFrame, parameters: Parameters) -> dict[str, object]:
