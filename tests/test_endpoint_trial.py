@@ -415,7 +415,7 @@ DATASET = """
 005 M06: Month 6 0 10 -10 -100 - Y measured
 006 BL: Baseline 10 10 - - Y Y measured
 006 M01: Month 1 6 10 -4 -40 - Y measured
-006 M01b: Unscheduled - 10 - - - - excluded
+006 M01b: Unscheduled 5.8 10 -4.2 -42 - - measured
 006 M03: Month 3 4 10 -6 -60 - Y measured
 006 M06: Month 6 2 10 -8 -80 - Y measured
 007 BL: Baseline 10 10 - - Y Y measured
@@ -427,7 +427,7 @@ DATASET = """
 008 M01: Month 1 6 10 -4 -40 - Y measured
 008 M03: Month 3 4 10 -6 -60 - Y measured
 008 M06: Month 6 2 10 -8 -80 - Y measured
-008 U1: Unscheduled - 10 - - - - excluded
+008 U1: Unscheduled 1.6 10 -8.4 -84 - - measured
 009 BL: Baseline - - - - - - excluded
 009 M01: Month 1 6 - - - - Y measured
 009 M03: Month 3 4 - - - - Y measured
@@ -435,7 +435,7 @@ DATASET = """
 010 BL: Baseline 10 10 - - Y Y measured
 010 M01: Month 1 6 10 -4 -40 - Y measured
 010 M03: Month 3 4 10 -6 -60 - Y measured
-010 M06: Unscheduled - 10 - - - - excluded
+010 M06: Unscheduled 2 10 -8 -80 - - measured
 """
 
 
@@ -489,7 +489,7 @@ def test_why_a_scan_is_not_analysed_stands_in_the_dataset(degenerate: RunSummary
     reasons = {
         (r["SUBJID"], r["ADY"]): r["REASON"]
         for r in rows
-        if r["PARAMCD"] == "INFVOL" and r["STATUS"] == "excluded"
+        if r["PARAMCD"] == "INFVOL" and not r["ANL01FL"] and r["STATUS"] != "failed"
     }
     assert reasons == {
         ("006", "33"): "another session is nearer to the target day of month1",

@@ -230,11 +230,11 @@ def month_1(record: ParticipantRecord) -> list[tuple[str | None, str, str, float
     return [(r.session_id, r.visit, r.status, r.volume_ml) for r in rows]
 
 
-def test_of_several_scans_in_a_window_the_nearest_is_measured_and_no_other(case: Case) -> None:
+def test_of_several_scans_in_a_window_the_nearest_counts_and_the_other_keeps_its_volume(case: Case) -> None:
     record = process_participant(with_repeat(case, "2026-04-02"))
     assert month_1(record) == [
         ("ses-M01", "month1", "measured", pytest.approx(1.0)),
-        ("ses-R01", "unscheduled", "excluded", None),
+        ("ses-R01", "unscheduled", "measured", pytest.approx(1.0)),
     ]
     (repeat,) = [r for r in record.rows if r.session_id == "ses-R01"]
     assert repeat.reason == "another session is nearer to the target day of month1"
@@ -251,6 +251,26 @@ def test_a_failed_scan_is_no_candidate_and_the_next_nearest_takes_its_place(case
     assert "sub-01_ses-M01_FLAIR.nii.gz" in failed.reason
     assert "ses-R01 is month1 in its place" in failed.flags
     assert value(record, "month1", "cavity").session_id == "ses-R01"
+
+
+def test_an_unscheduled_scan_is_measured(case: Case) -> None:
+    late = process_participant(with_repeat(case, "2026-12-24"))
+    assert month_1(late)[-1] == ("ses-R01", "unscheduled", "measured", pytest.approx(1.0))
+    (row,) = [r for r in late.rows if r.session_id == "ses-R01"]
+    assert (row.study_day, row.reason) == (299, "study day 299 lies in no analysis window")
+
+
+def test_an_early_scan_is_not_measured(case: Case) -> None:
+    early = process_participant(with_repeat(case, "2026-03-06"))
+    (row,) = [r for r in early.rows if r.session_id == "ses-R01"]
+    assert (row.visit, row.status, row.volume_ml) == ("early", "excluded", None)
+
+
+def test_an_unscheduled_scan_that_fails_says_both_reasons(case: Case) -> None:
+    record = process_participant(with_repeat(case, "2026-12-24", damaged=("R01",)))
+    (row,) = [r for r in record.rows if r.session_id == "ses-R01"]
+    assert row.status == "failed"
+    assert row.reason.endswith("; study day 299 lies in no analysis window")
 
 
 def test_where_every_scan_of_a_window_fails_the_nearest_says_why(case: Case) -> None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from infarct_vol._version import __version__
 from infarct_vol.atlas import BrainMap, fit_to_template
 from infarct_vol.brain import brain_mask
-from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
 from infarct_vol.external import (
     Edit,
@@ -38,13 +37,10 @@ from infarct_vol.segmentation import (
     without_offset,
 )
 from infarct_vol.settings import ANALYSED_VISITS
-from infarct_vol.visit_log import NotMeasurableError, VisitLog
-from infarct_vol.visits import assign_visits
+from infarct_vol.visit_log import FOLLOWUP_PARAMETERS, NotMeasurableError, VisitLog, visit_logs
 from infarct_vol.work import Case
 
-BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
 PARTS: tuple[tuple[Parameter, str], ...] = (("cavity", "cavity"), ("new_lesion", "newlesion"))
-FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,31 +98,46 @@ def measure_visits(case: Case, inputs: Mapping[str, str]) -> list[VisitLog]:
     Where the session nearest to the target day gives no volume, the next of its window takes its place:
     a failed scan is no candidate. The failed one stays in the record, as unscheduled, with its reason.
     """
+    logs = visit_logs(case.participant, case.protocol, case.writer())
+    others = [log for log in logs if log.visit.name not in ANALYSED_VISITS]
     baseline: Baseline | None = None
-    measured, others = [], []
-    logs = visit_logs(case, case.writer())
-    standing_by = {name: [log for log in logs if log.visit.instead_of == name] for name in ANALYSED_VISITS}
-    for log in logs:
-        if log.visit.instead_of:
-            continue
-        if log.visit.name not in standing_by:
-            log.not_analysed()
-            others.append(log)
-            continue
+    measured: list[VisitLog] = []
+    set_aside: list[VisitLog] = []
+    for log in logs[: len(ANALYSED_VISITS)]:
         baseline = measure_visit(case, log, inputs, baseline)
         chosen = log
-        for spare in standing_by[log.visit.name]:
+        for spare in [other for other in others if other.visit.instead_of == log.visit.name]:
             if chosen.has_value:
-                spare.not_analysed()
-            else:
-                spare.takes_place_of(chosen)
-                baseline = measure_visit(case, spare, inputs, baseline)
-                if spare.has_value:
-                    chosen, spare = spare, chosen
-                spare.set_aside(chosen)
-            others.append(spare)
+                break
+            others.remove(spare)
+            spare.takes_place_of(chosen)
+            baseline = measure_visit(case, spare, inputs, baseline)
+            if spare.has_value:
+                chosen, spare = spare, chosen
+            spare.set_aside(chosen)
+            set_aside.append(spare)
         measured.append(chosen)
-    return [*measured, *others]
+    for log in others:
+        measure_unscheduled(case, log, inputs, baseline)
+    return [*measured, *set_aside, *others]
+
+
+def measure_unscheduled(
+    case: Case, log: VisitLog, inputs: Mapping[str, str], baseline: Baseline | None
+) -> None:
+    """Measure a session that is no visit of the protocol, where the infarct is old enough for FLAIR.
+
+    Its volume is kept and never analysed; an early scan, or one without a study day, is not measured.
+    """
+    session, day = log.visit.session, log.visit.study_day
+    first_day = case.protocol.visits.month1.first_day
+    old_enough = day is not None and first_day is not None and day >= first_day
+    if session is None or session.problem or "flair" not in session.files or not old_enough:
+        log.not_analysed()
+        return
+    reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
+    measure_followup(case, reader, log, baseline)
+    log.close(reader, masks=case.masks)
 
 
 def measure_visit(
@@ -146,22 +157,12 @@ def measure_visit(
     return baseline
 
 
-def visit_logs(case: Case, writer: DerivativeWriter) -> list[VisitLog]:
-    """Return an empty log for every visit of the protocol and every other session."""
-    logs = []
-    for visit in assign_visits(case.participant, case.protocol.visits):
-        at_baseline = "baseline" in (visit.name, visit.instead_of)
-        parameters = BASELINE_PARAMETERS if at_baseline else FOLLOWUP_PARAMETERS
-        logs.append(VisitLog(visit, case.participant, case.protocol, writer, parameters))
-    return logs
-
-
 def failed_record(case: Case, *, reason: str) -> ParticipantRecord:
     """Return the record of a participant whose processing ended with a fault.
 
     Its fingerprint is empty, so that the next run tries again.
     """
-    logs = visit_logs(case, case.writer())
+    logs = visit_logs(case.participant, case.protocol, case.writer())
     for log in logs:
         log.not_analysed(fault=reason)
     return _participant_record(case, logs, inputs={}, fingerprint="")

@@ -37,7 +37,10 @@ from infarct_vol.records import (
 )
 from infarct_vol.registration import RigidTransform
 from infarct_vol.study import Participant
-from infarct_vol.visits import Visit
+from infarct_vol.visits import Visit, assign_visits
+
+BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
+FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
 
 
 class MissingScanError(InfarctVolError):
@@ -329,7 +332,7 @@ class VisitLog:
             edit_difference_ml=edit.difference_ml if edit else None,
             edit_dice=edit.overlap if edit else None,
             status=outcome.status,
-            reason=outcome.reason,
+            reason=self._reason(outcome),
             source=edit.external.source if edit else "automatic" if mask else "",
             mask_path=outcome.path,
             partial_volume_ml=volume.partial_volume_ml if volume else None,
@@ -337,6 +340,11 @@ class VisitLog:
             protocol_sha256=self.protocol.sha256,
             version=__version__,
         )
+
+    def _reason(self, outcome: _Outcome) -> str:
+        """Return why there is no value, or why one that is there is not analysed."""
+        parts = dict.fromkeys((outcome.reason, self.visit.reason))
+        return "; ".join(part for part in parts if part)
 
     def record(self) -> VisitRecord:
         """Return the visit's record; its status is that of the primary parameter.
@@ -365,3 +373,13 @@ class VisitLog:
 
 def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(round(float(value), 9) for value in row) for row in matrix)
+
+
+def visit_logs(participant: Participant, protocol: Protocol, writer: DerivativeWriter) -> list[VisitLog]:
+    """Return an empty log for every visit of the protocol, then for every other session."""
+    logs = []
+    for visit in assign_visits(participant, protocol.visits):
+        at_baseline = "baseline" in (visit.name, visit.instead_of)
+        parameters = BASELINE_PARAMETERS if at_baseline else FOLLOWUP_PARAMETERS
+        logs.append(VisitLog(visit, participant, protocol, writer, parameters))
+    return logs

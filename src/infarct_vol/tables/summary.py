@@ -16,6 +16,7 @@ import pandas as pd
 
 from infarct_vol.change import ChangeRow, valued_ml
 from infarct_vol.records import Parameter, Record, VolumeRow
+from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.statistics.descriptive import described
 from infarct_vol.tables.order import parameter_rank, visit_rank
 from infarct_vol.tables.randomization import ALL_ARMS
@@ -154,8 +155,10 @@ class Summary:
         self._made_by: tuple[str, str] = ("", "")
 
     def add(self, volumes: Iterable[VolumeRow], changes: Iterable[ChangeRow]) -> None:
-        """Take over rows; those of one participant belong together."""
+        """Take over rows of analysed visits; those of one participant belong together."""
         for volume in volumes:
+            if volume.visit not in ANALYSED_VISITS:
+                continue
             value = valued_ml(volume)
             if value is not None:
                 self._with_data.setdefault(volume.parameter, set()).add(volume.participant_id)
