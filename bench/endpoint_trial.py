@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 
@@ -36,22 +37,23 @@ def main() -> int:
     study, results = options.out / "trial", options.out / "results"
     if not study.exists():
         iv.simulate_trial(study, participants=options.participants, seed=options.seed, jobs=options.jobs)
-    truth = pd.read_csv(study / "derivatives" / "truth" / "truth.csv")
-    arms = {name: ("placebo", "iEPC")[at % 2] for at, name in enumerate(sorted(set(truth["participant_id"])))}
+    truth = study / "derivatives" / "truth"
+    names = sorted(path.name for path in study.glob("sub-*"))
+    arms = {name: ("placebo", "iEPC")[at % 2] for at, name in enumerate(names)}
     listed = options.out / "randomisation.csv"
     listed.write_text("participant_id,arm\n" + "".join(f"{name},{arm}\n" for name, arm in arms.items()))
     iv.run_study(
         study,
         results,
         protocol=iv.Protocol(study_id="Digital trial"),
-        masks=study / "derivatives" / "truth",
+        masks=truth,
         randomization=listed,
         jobs=options.jobs,
     )
     tables = iv.read_tables(results)
     primary = tables.volumes[tables.volumes["parameter"] == "infarct"]
-    measured = primary.loc[primary["volume_ml"].notna(), ["participant_id", "visit"]]
-    worst, compared = compare(tables.summary, expected(truth.merge(measured), arms))
+    measured = primary.loc[primary["volume_ml"].notna(), ["participant_id", "session_id", "visit"]]
+    worst, compared = compare(tables.summary, expected(truth, measured, arms))
     absent = primary.loc[primary["volume_ml"].isna(), "status"].value_counts().to_dict()
     print(f"{len(measured)} visits with a volume; without: {absent}")
     print(f"{len(arms)} participants; {compared} statistics of the infarct in summary.csv")
@@ -61,11 +63,14 @@ def main() -> int:
     return 0 if worst < 1e-9 else 1
 
 
-def expected(truth: pd.DataFrame, arms: dict[str, str]) -> pd.DataFrame:
-    """Return the statistics of the true masks by visit, arm and quantity."""
-    on_dwi = truth["visit"] == "baseline"
-    own = truth[(truth["parameter"] == "infarct") & (truth["modality"] == np.where(on_dwi, "dwi", "flair"))]
-    known = own[["participant_id", "visit"]].assign(volume=own["mask_volume_ml"])
+def expected(masks: Path, measured: pd.DataFrame, arms: dict[str, str]) -> pd.DataFrame:
+    """Return the statistics of the true masks of the measured visits, by visit, arm and quantity."""
+    known = measured.assign(
+        volume=[
+            true_volume_ml(masks, name, session.removeprefix("ses-"))
+            for name, session in zip(measured["participant_id"], measured["session_id"], strict=True)
+        ]
+    )
     base = known[known["visit"] == "baseline"].set_index("participant_id")["volume"]
     known["change"] = (known["volume"] - known["participant_id"].map(base)).where(
         known["visit"] != "baseline"
@@ -79,6 +84,15 @@ def expected(truth: pd.DataFrame, arms: dict[str, str]) -> pd.DataFrame:
     for name, q in (("q1", 0.25), ("median", 0.5), ("q3", 0.75)):
         table[name] = grouped.agg(lambda v, q=q: np.quantile(v, q, method="averaged_inverted_cdf"))
     return table
+
+
+def true_volume_ml(masks: Path, name: str, session: str) -> float:
+    """Return voxels times |det(affine)| of a true mask: on DWI at baseline, on FLAIR later."""
+    folder = masks / name / f"ses-{session}" / ("dwi" if session == "BL" else "anat")
+    (path,) = folder.glob("*_desc-infarct_mask.nii.gz")
+    image = nib.load(path)
+    voxels = np.count_nonzero(np.asanyarray(image.dataobj))
+    return float(voxels * abs(np.linalg.det(image.affine[:3, :3])) / 1000)
 
 
 def compare(summary: pd.DataFrame, known: pd.DataFrame) -> tuple[float, int]:

@@ -289,10 +289,12 @@ def test_tables_per_arm_need_a_list_that_fits(run_out: Path, tmp_path: Path) -> 
     arms.write_text("participant_id,arm\nsub-002,A\nsub-004,B\n")
     infarct_vol("tables", run_out, "--randomization", arms)
     assert {"A", "B"} <= {r["arm"] for r in rows(summary)}
+    assert "by arm: A, B" in (run_out / "report" / "index.html").read_text()
     arms.write_text("participant_id,arm\nsub-002,A\nsub-002,B\n")
     infarct_vol("tables", run_out, "--randomization", arms, code=2)
     infarct_vol("tables", run_out)
     assert summary.read_bytes() == pooled
+    assert "by arm: A, B" not in (run_out / "report" / "index.html").read_text()
 
 
 def test_tables_take_the_other_outcomes_and_name_what_is_refused(run_out: Path, tmp_path: Path) -> None:

@@ -44,4 +44,5 @@ def run(
     else:
         shell.say("UNBLINDED: arms are in the summary and the datasets; the audit trail says when.")
     shell.say(f"Tables: {remade.paths.folder.resolve()}")
+    shell.say(f"Summary to hand over: {out.resolve() / 'report' / 'trial_summary.pdf'}")
     return remade.exit_code

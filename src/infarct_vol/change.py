@@ -204,17 +204,21 @@ def change_rows(
     records = {visit.visit: visit for visit in visits}
     present = {row.parameter for row in rows if row.visit in FOLLOW_UPS} | {"infarct"}
     participant_id = rows[0].participant_id
+    shown = [parameter for parameter in PARAMETERS if parameter in present]
+
+    def row_at(visit: str, parameter: Parameter) -> VolumeRow:
+        return by_key.get((visit, parameter)) or _absent_row(participant_id, visit, parameter, records)
+
+    baselines = {parameter: row_at(BASELINE, parameter) for parameter in shown}
     pairs = (
         _Pair(
-            baseline=by_key.get((BASELINE, parameter))
-            or _absent_row(participant_id, BASELINE, parameter, records),
-            followup=by_key.get((visit, parameter)) or _absent_row(participant_id, visit, parameter, records),
+            baseline=baselines[parameter],
+            followup=row_at(visit, parameter),
             baseline_visit=records.get(BASELINE),
             followup_visit=records.get(visit),
         )
         for visit in FOLLOW_UPS
-        for parameter in PARAMETERS
-        if parameter in present
+        for parameter in shown
     )
     return [_change_row(pair, settings=settings, checks=checks) for pair in pairs]
 

@@ -14,15 +14,16 @@ from pathlib import Path
 
 from infarct_vol.errors import HeaderError
 
-_PIECE_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 20
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    # unbuffered, and in pieces no larger than most masks: a trial has many small files
     with path.open("rb", buffering=0) as handle:
-        while piece := handle.read(_PIECE_BYTES):
+        # a trial has many small files: no buffer larger than the file is made for any of them
+        size = min(os.fstat(handle.fileno()).st_size + 1, _PIECE_BYTES)
+        while piece := handle.read(size):
             digest.update(piece)
     return digest.hexdigest()
 

@@ -272,7 +272,7 @@ def remake_tables(
     measures: Path | None = None,
     verification: Path | None = None,
 ) -> RemadeTables:
-    """Write the tables, datasets and pictures of a run again from its records.
+    """Write the tables, datasets, pictures and, where there is one, the report of a run again.
 
     Every mask is held against its hash: the volume of a mask that changed since is left empty, and named.
 
@@ -303,8 +303,12 @@ def remake_tables(
         outcomes = read_outcomes(measures, first_doses=doses, protocol=protocol) if measures else None
         limit = read_repeatability(verification) if verification else None
         paths = _tabulated(store, out, protocol, randomization=randomization, outcomes=outcomes, limit=limit)
+        problems = tuple(store.problems)
+        if (out / "report" / "index.html").is_file():
+            # a page that shows arms must not stay beside blinded tables, nor the other way round
+            write_report(out, records=tuple(store), protocol=protocol)
     refused = outcomes.problems if outcomes is not None else ()
-    return RemadeTables(paths, (*store.problems, *refused))
+    return RemadeTables(paths, (*problems, *refused))
 
 
 def remake_report(out: Path | str) -> Path:
