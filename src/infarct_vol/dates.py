@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-_PARTIAL_DATE = re.compile(r"\d{4}(-(\d{2}|-)(-(\d{2}|-))?)?(T.*)?")
-"""An ISO 8601 date of reduced precision, also with the hyphens SDTM puts for what is not known."""
+_PARTIAL_DATE = re.compile(r"\d{4}(-\d{2}|---\d{2})?(T.*)?")
+"""An ISO 8601 date of reduced precision, also as SDTM writes a day without its month."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from infarct_vol.cdisc import Dataset
 from infarct_vol.change import FOLLOW_UPS, ChangeRow, participant_changes
+from infarct_vol.dates import is_whole_date
 from infarct_vol.errors import MixedOutputError, UsageError
 from infarct_vol.ledger import RecordHead, RecordStore, head_of
 from infarct_vol.protocol import Protocol
@@ -235,7 +236,8 @@ class _Trial:
         times = [self.last_time]
         if self.outcomes is not None:
             times += list(self.outcomes.records["acq_time"])
-        whole = [datetime.fromisoformat(time).replace(tzinfo=None) for time in times if len(time) >= 10]
+        dated = (time for time in times if time and is_whole_date(time))
+        whole = [datetime.fromisoformat(time).replace(tzinfo=None) for time in dated]
         return max(whole, default=_UNDATED).replace(microsecond=0)
 
     def _table(self, files: TableFiles, name: str, columns: Sequence[str]) -> CsvTable:
