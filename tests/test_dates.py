@@ -20,7 +20,7 @@ def test_partial_dates(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-02-30", "2026-13-01", "01/03/2026", "someday", "", "2026-3-1", "03-2026"]
+    "text", ["2026-02-30", "2026-13-01", "01/03/2026", "someday", "", "2026-3-1", "03-2026", "9999-12-31"]
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 _PARTIAL_DATE = re.compile(r"\d{4}(-\d{2}|---\d{2})?(T.*)?")
 """An ISO 8601 date of reduced precision, also as SDTM writes a day without its month."""
+_YEARS = range(1583, 4000)
+"""Years of the Gregorian calendar in which SAS and Python count days alike."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,17 @@ def is_whole_date(text: str) -> bool:
     Raises
     ------
     ValueError
-        If the text is neither.
+        If the text is neither, or its year is none that SAS counts.
     """
     try:
-        datetime.fromisoformat(text)
+        year = datetime.fromisoformat(text).year
     except ValueError:
         if _PARTIAL_DATE.fullmatch(text):
             return False
         raise
+    if year not in _YEARS:
+        msg = f"year {year}, expected {_YEARS.start} to {_YEARS.stop - 1}"
+        raise ValueError(msg)
     return True
 
 
