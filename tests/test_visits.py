@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from infarct_vol.dates import days_from_target, study_day
+from infarct_vol.dates import days_from_target, timing
 from infarct_vol.settings import VisitSettings, VisitWindow
 from infarct_vol.study import Participant, Session
 from infarct_vol.visits import assign_visits
@@ -31,12 +31,12 @@ def participant(*sessions: tuple[str, str | None], dose: str | None = DOSE) -> P
     ],
 )
 def test_there_is_no_day_zero_and_thirty_days_after_dosing_is_day_31(date: str, day: int) -> None:
-    assert study_day(date, DOSE) == day
+    assert timing(date, DOSE).day == day
 
 
 def test_study_day_is_unknown_without_both_dates() -> None:
-    assert study_day(None, DOSE) is None
-    assert study_day("2026-03-01", None) is None
+    assert timing(None, DOSE).day is None
+    assert timing("2026-03-01", None).day is None
 
 
 def test_every_visit_of_the_protocol_is_there_and_a_missing_one_says_so() -> None:
@@ -111,7 +111,7 @@ def test_every_day_of_every_window_by_hand() -> None:
     for days in (-40, -1, 0, 1, 14, 15, 59, 60, 134, 135, 224, 225):
         time = (first + timedelta(days=days)).isoformat()
         ((visit, _, _),) = named(("ses-x", time))
-        found[study_day(time, DOSE)] = visit
+        found[timing(time, DOSE).day] = visit
     assert found == {
         -40: "baseline",
         -1: "baseline",

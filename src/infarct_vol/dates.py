@@ -36,6 +36,9 @@ class Timing:
 def timing(acq_time: str | None, first_dose_time: str | None) -> Timing:
     """Return study day and order against the first dose.
 
+    The CDISC rule for ADY: the difference of dates, plus one from the reference date on. The day of first
+    dose is day 1, the day before it day -1; there is no day 0.
+
     Raises
     ------
     ValueError
@@ -74,14 +77,6 @@ def is_whole_date(text: str) -> bool:
         msg = f"year {year}, expected {_YEARS.start} to {_YEARS.stop - 1}"
         raise ValueError(msg)
     return True
-
-
-def study_day(acq_time: str | None, first_dose_time: str | None) -> int | None:
-    """Return the study day of a scan: the day of first dose is day 1, the day before it day -1.
-
-    CDISC rule for ADY: difference of dates, plus one from the reference date on; there is no day 0.
-    """
-    return timing(acq_time, first_dose_time).day
 
 
 def days_from_target(day: int, target_day: int) -> int:

@@ -147,13 +147,10 @@ class VerifiedStore(RecordStore):
         self.problems.clear()
         for record in super().__iter__():
             verified = _without_changed_masks(record, self.out)
-            for row in verified.rows:
-                if row.status == "failed" and row.reason.startswith(_CHANGED):
+            for before, row in zip(record.rows, verified.rows, strict=True):
+                if row is not before:
                     self.problems.append(f"{row.participant_id} {row.visit} {row.parameter}: {row.reason}")
             yield verified
-
-
-_CHANGED = "the mask changed since it was measured"
 
 
 def _without_changed_masks(record: ParticipantRecord, out: Path) -> ParticipantRecord:
@@ -176,8 +173,8 @@ def _without_changed_masks(record: ParticipantRecord, out: Path) -> ParticipantR
 def _no_longer_valued(row: VolumeRow, *, expected: str, found: str) -> VolumeRow:
     is_now = "it is gone or unreadable" if found == "unreadable" else f"found {found[:12]}"
     reason = (
-        f"{_CHANGED}: {row.mask_path} had SHA-256 {expected[:12]}, {is_now}; put it back, or run again with "
-        "--masks"
+        f"the mask changed since it was measured: {row.mask_path} had SHA-256 {expected[:12]}, {is_now}; put "
+        "it back, or run again with --masks"
     )
     numbers = ("volume_ml", "voxel_count", "voxel_volume_mm3", "lesion_count", "volume_ml_low")
     empty = dict.fromkeys(
@@ -230,6 +227,11 @@ def _read_head(path: Path) -> RecordHead:
 def _unreadable(path: Path) -> MixedOutputError:
     msg = f"{path} was written by another version; run again, or use an empty output folder"
     return MixedOutputError(msg)
+
+
+def heads_of(records: Iterable[ParticipantRecord]) -> tuple[RecordHead, ...]:
+    """Return the heads of records, in order of participant where they are kept in a folder."""
+    return records.heads if isinstance(records, RecordStore) else tuple(head_of(each) for each in records)
 
 
 def head_of(record: ParticipantRecord | _Head) -> RecordHead:

@@ -18,7 +18,7 @@ from infarct_vol.ledger import (
     VerifiedStore,
     changed_inputs,
     finished_record,
-    head_of,
+    heads_of,
     load_participants,
     save_participants,
     save_record,
@@ -178,8 +178,7 @@ def _tabulated(
     """Write tables, datasets, pictures and the summary to hand over; note an unblinding before it happens."""
     arms = None
     if randomization is not None:
-        heads = records.heads if isinstance(records, RecordStore) else [head_of(r) for r in records]
-        names = [head.participant_id for head in heads]
+        names = [head.participant_id for head in heads_of(records)]
         arms = randomized_arms(randomization, participants=names, known=load_participants(out))
         AuditTrail(out).append(
             "unblinding",

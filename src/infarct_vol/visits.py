@@ -54,18 +54,23 @@ def window_of(when: Timing, windows: Mapping[VisitName, VisitWindow]) -> tuple[V
     return ("early" if follow_up is not None and 1 < when.day < follow_up else "unscheduled"), reason
 
 
-def not_before_dose(when: Timing, *, acq_time: str | None, first_dose_time: str | None) -> str:
-    """Say why something cannot be a baseline; empty where it precedes the dose, or no date is known."""
+def not_before_dose(
+    when: Timing, *, acq_time: str | None, first_dose_time: str | None, what: str = "scan"
+) -> str:
+    """Say why a scan, or ``what`` it is, cannot be a baseline.
+
+    Empty where it precedes the dose, or no date is known.
+    """
     if when.day is None or when.before_dose:
         return ""
     if when.day > 1:
         dates = str(acq_time)[:10], str(first_dose_time)[:10]
-        return f"scan of {dates[0]} is later than first dose on {dates[1]}, so it is no baseline"
+        return f"{what} of {dates[0]} is later than first dose on {dates[1]}, so it is no baseline"
     if when.before_dose is False:
-        return "scan is later than first dose on the same day, so it is no baseline"
+        return f"{what} is later than first dose on the same day, so it is no baseline"
     if len(str(acq_time)) <= 10 or len(str(first_dose_time)) <= 10:
-        return "scan and first dose are on one day and not known to be in order; state both times"
-    return "scan and first dose are on one day, and only one of them states its time zone; state both"
+        return f"{what} and first dose are on one day and not known to be in order; state both times"
+    return f"{what} and first dose are on one day, and only one of them states its time zone; state both"
 
 
 def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Visit, ...]:
@@ -146,7 +151,7 @@ def _ranked(candidates: list[_Placed], window: VisitWindow) -> list[_Placed]:
     def rank(placed: _Placed) -> tuple[bool, float, str, str]:
         day = placed.when.day
         distance = days_from_target(day, window.target_day) if day is not None else float("inf")
-        # a time without its date's hyphens, or none at all, comes last
+        # a session without a time comes last
         return bool(placed.refusal), distance, placed.session.acq_time or "~", placed.session.session_id
 
     return sorted(candidates, key=rank)

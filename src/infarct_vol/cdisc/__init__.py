@@ -7,16 +7,9 @@ way for every format; three writers put it into the three formats, so that label
 from infarct_vol.cdisc.dataset_json import dataset_json_bytes, write_dataset_json
 from infarct_vol.cdisc.define_xml import Document, Standard, define_xml
 from infarct_vol.cdisc.identity import SourceSystem, StudyInfo
-from infarct_vol.cdisc.metadata import (
-    Codelist,
-    Dataset,
-    DatasetError,
-    ValueLevel,
-    Variable,
-    checked,
-    sas_date,
-    split_text,
-)
+from infarct_vol.cdisc.metadata import checked
+from infarct_vol.cdisc.model import Codelist, Dataset, ValueLevel, Variable
+from infarct_vol.cdisc.values import DatasetError, iso_date, sas_date, split_text
 from infarct_vol.cdisc.xpt import write_xpt, xpt_bytes
 
 __all__ = [
@@ -32,6 +25,7 @@ __all__ = [
     "checked",
     "dataset_json_bytes",
     "define_xml",
+    "iso_date",
     "sas_date",
     "split_text",
     "write_dataset_json",

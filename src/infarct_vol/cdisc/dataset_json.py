@@ -118,13 +118,12 @@ def _check_order(modified: datetime, created: datetime, *, where: str) -> None:
 
 def _column(dataset: Dataset, variable: Variable) -> dict[str, object]:
     iso = iso_type(dataset, variable)
+    kind = iso if iso in ("date", "datetime") else _TYPES[variable.kind]
     column: dict[str, object] = {
         "itemOID": variable_oid(dataset.name, variable.name),
         "name": variable.name,
         "label": variable.label,
-        "dataType": iso
-        if (iso := iso_type(dataset, variable)) in ("date", "datetime")
-        else _TYPES[variable.kind],
+        "dataType": kind,
     }
     if variable.kind == "date":
         column["targetDataType"] = "integer"

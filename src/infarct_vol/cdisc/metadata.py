@@ -18,10 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from infarct_vol.cdisc.model import (
-    Codelist,
     Dataset,
-    Kind,
-    Purpose,
     ValueLevel,
     Variable,
     numbers,
@@ -32,28 +29,8 @@ from infarct_vol.cdisc.values import (
     TEXT_LIMIT_BYTES,
     DatasetError,
     check_name,
-    iso_date,
-    sas_date,
-    split_text,
     text_bytes,
 )
-
-__all__ = [
-    "Codelist",
-    "Dataset",
-    "DatasetError",
-    "Kind",
-    "Purpose",
-    "ValueLevel",
-    "Variable",
-    "checked",
-    "iso_date",
-    "numbers",
-    "parsed_format",
-    "sas_date",
-    "split_text",
-    "text_bytes",
-]
 
 LABEL_LIMIT_BYTES = 40
 DATE_FORMAT = "DATE9."

@@ -43,14 +43,14 @@ class Codelist:
     terms: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Variable:
-    """One column.
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What is said of a column, or of its values in some rows.
 
     Attributes
     ----------
     length
-        Bytes of a text variable; None for the longest value found, at least 1.
+        Bytes of a text, None for the longest value found, at least 1; digits of a number at value level.
     display_format
         SAS format, such as ``DATE9.`` or ``8.3``; a date without one gets ``DATE9.``.
     method, comment
@@ -61,10 +61,6 @@ class Variable:
         True where a missing value is an error.
     """
 
-    name: str
-    label: str
-    kind: Kind
-    _: KW_ONLY
     length: int | None = None
     display_format: str = ""
     origin: Origin = "Derived"
@@ -77,7 +73,16 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class ValueLevel:
+class Variable(Described):
+    """One column."""
+
+    name: str
+    label: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class ValueLevel(Described):
     """What a variable holds in the rows where another variable has one value: AVAL by PARAMCD.
 
     Attributes
@@ -86,8 +91,6 @@ class ValueLevel:
         Name of the variable described.
     where_variable, where_value
         The rows: those where this variable equals this value, written as text.
-    length
-        Bytes of a text value, or digits of a number; None for the longest found in those rows.
     significant_digits
         Digits after the point of a float; None for those of the display format.
     """
@@ -98,16 +101,7 @@ class ValueLevel:
     label: str
     kind: Kind
     _: KW_ONLY
-    length: int | None = None
     significant_digits: int | None = None
-    display_format: str = ""
-    origin: Origin = "Derived"
-    source: Source = "Sponsor"
-    method: str = ""
-    comment: str = ""
-    predecessor: str = ""
-    codelist: Codelist | None = None
-    mandatory: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from infarct_vol.cdisc.metadata import Codelist, Dataset, ValueLevel, Variable
-from infarct_vol.cdisc.values import split_text
+from infarct_vol.cdisc import Codelist, Dataset, ValueLevel, Variable, split_text
 from infarct_vol.settings import OutcomeSettings, VisitName, VisitWindow
 from infarct_vol.tables.bds import ZERO_BASELINE
 from infarct_vol.tables.measurements import BASELINE_SPACE

@@ -7,34 +7,15 @@ value is an empty field.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
-
-from infarct_vol.records import Record
 
 LINE_END = "\r\n"
 _RUNS_AS_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _NEUTRALISER = "'"
-
-
-def csv_text(records: Iterable[Record], *, columns: Sequence[str]) -> str:
-    """Return a CSV document with one line per record, in the given columns.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite: an absent value is None, never NaN.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator=LINE_END)
-    writer.writerow(columns)
-    writer.writerows([cell(getattr(record, name)) for name in columns] for record in records)
-    return buffer.getvalue()
 
 
 def cell(value: object) -> str:

@@ -21,10 +21,10 @@ from infarct_vol.cdisc import (
     Variable,
     checked,
     define_xml,
+    iso_date,
     write_dataset_json,
     write_xpt,
 )
-from infarct_vol.cdisc.values import iso_date
 from infarct_vol.files import whole_text, write_bytes
 from infarct_vol.tables.csvtext import LINE_END, neutralised, one_line
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, get_type_hints
 import numpy as np
 import pandas as pd
 
-from infarct_vol.cdisc.values import sas_date
+from infarct_vol.cdisc import sas_date
 from infarct_vol.change import ChangeRow
 from infarct_vol.dates import is_whole_date, timing
 from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow

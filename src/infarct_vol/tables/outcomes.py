@@ -316,11 +316,10 @@ def _place(
         line |= {"status": "failed", "value": math.nan, "acq_time": ""}
     visit, reason = window_of(when, protocol.outcome_windows())
     if visit == "baseline":
-        reason = not_before_dose(when, acq_time=acq_time, first_dose_time=first_dose_time)
+        reason = not_before_dose(when, acq_time=acq_time, first_dose_time=first_dose_time, what="value")
         visit = "unscheduled" if reason else visit
     if visit not in (*outcome.visits, "early", "unscheduled"):
         visit, reason = "unscheduled", f"{visit} is no visit of {outcome.label} in the protocol"
-    reason = reason.replace("scan", "value", 1)
     line |= {
         "visit": visit,
         "day": math.nan if when.day is None else float(when.day),

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from infarct_vol.cdisc.metadata import Codelist, Dataset, Variable
-from infarct_vol.cdisc.values import split_text
+from infarct_vol.cdisc import Codelist, Dataset, Variable, split_text
 from infarct_vol.tables.adam import STATUS, VOLUMES, Parameters
 from infarct_vol.tables.csvtext import cell
 from infarct_vol.tables.subjects import STUDYID, USUBJID, Subjects

@@ -1,8 +1,9 @@
-"""Writes many CSV tables at once, row by row, and none of them unless all are whole."""
+"""CSV tables written row by row: many at once, and none of them unless all are whole."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,13 +34,27 @@ class CsvTable:
         self._writer.writerow(self.columns)
 
     def write(self, rows: Iterable[Record | NamedTuple | Mapping[str, Any]]) -> None:
-        """Append rows; a field that a mapping lacks is empty."""
+        """Append rows; a field that a mapping lacks is empty.
+
+        Raises
+        ------
+        ValueError
+            If a number is not finite: an absent value is None, never NaN.
+        """
         for row in rows:
-            values = row.__dict__ if isinstance(row, Record) else row
-            if isinstance(values, tuple):
-                values = dict(zip(self._fields, values, strict=True))
-            cells = [cell(values.get(name)) for name in self._fields]
+            if isinstance(row, tuple):
+                cells = [cell(value) for value in row]
+            else:
+                values = row.__dict__ if isinstance(row, Record) else row
+                cells = [cell(values.get(name)) for name in self._fields]
             self._writer.writerow(cells + self._constants)
+
+
+def csv_text(records: Iterable[Record], *, columns: Sequence[str]) -> str:
+    """Return what a `CsvTable` writes, as a text."""
+    buffer = io.StringIO(newline="")
+    CsvTable(buffer, columns, {}).write(records)
+    return buffer.getvalue()
 
 
 class TableFiles:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from infarct_vol.cdisc.metadata import Codelist, Dataset, Variable
+from infarct_vol.cdisc import Codelist, Dataset, Variable
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.measurements import date_number

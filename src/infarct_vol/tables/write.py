@@ -14,7 +14,7 @@ from infarct_vol.cdisc import Dataset
 from infarct_vol.change import FOLLOW_UPS, ChangeRow, participant_changes
 from infarct_vol.dates import is_whole_date
 from infarct_vol.errors import MixedOutputError, UsageError
-from infarct_vol.ledger import RecordHead, RecordStore, head_of
+from infarct_vol.ledger import RecordHead, RecordStore, heads_of
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, VolumeRow
 from infarct_vol.repeatability import RepeatabilityLimit
@@ -97,8 +97,7 @@ def write_tables(
     UsageError
         If two records are of one participant.
     """
-    heads = records.heads if isinstance(records, RecordStore) else [head_of(record) for record in records]
-    _require_one_source(heads, protocol=protocol)
+    _require_one_source(heads_of(records), protocol=protocol)
     ordered = (
         records
         if isinstance(records, RecordStore)

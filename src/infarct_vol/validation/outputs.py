@@ -11,7 +11,7 @@ from infarct_vol.files import write_json, write_text
 from infarct_vol.qa import Picture, difference_chart, equality_chart
 from infarct_vol.qa.agreement import Level
 from infarct_vol.statistics.agreement import bland_altman
-from infarct_vol.tables.csvtext import csv_text
+from infarct_vol.tables.store import csv_text
 from infarct_vol.validation.agreement import Agreement
 from infarct_vol.validation.summary import AgreementRow, StatisticRow
 
