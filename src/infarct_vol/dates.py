@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -77,6 +78,13 @@ def is_whole_date(text: str) -> bool:
         msg = f"year {year}, expected {_YEARS.start} to {_YEARS.stop - 1}"
         raise ValueError(msg)
     return True
+
+
+def newest(texts: Iterable[str]) -> datetime | None:
+    """Return the newest of the whole dates and times, by the clock each was written by; None without one."""
+    whole = (text for text in set(texts) if text and is_whole_date(text))
+    times = (datetime.fromisoformat(text).replace(tzinfo=None, microsecond=0) for text in whole)
+    return max(times, default=None)
 
 
 def days_from_target(day: int, target_day: int) -> int:

@@ -37,7 +37,7 @@ ABSENT_SYMBOLS = {
     "excluded": ("s", "#5f6b7a"),
 }
 _MODALITY_MARKERS = {"dwi": "o", "flair": "s"}
-_TARGET_DAYS = {"baseline": 1, "month1": 31, "month3": 91, "month6": 181}
+TARGET_DAYS: Mapping[str, int] = {"baseline": 1, "month1": 31, "month3": 91, "month6": 181}
 
 
 def clean_axes(axes: Axes) -> None:
@@ -77,7 +77,7 @@ def participant_trajectory(
     picture = Picture(860, 330)
     axes = picture.add_axes((0.075, 0.14, 0.66, 0.74))
     clean_axes(axes)
-    table = _with_days(volumes, target_days or _TARGET_DAYS)
+    table = _with_days(volumes, target_days or TARGET_DAYS)
     shown = [name for name in parameters if (table["parameter"] == name).any()]
     handles: list[Line2D] = []
     for name in sorted(shown, key=lambda name: name == "infarct"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from infarct_vol.cdisc import Codelist, Dataset, ValueLevel, Variable, split_text
+from infarct_vol.cdisc import Codelist, Dataset, ValueLevel, Variable
+from infarct_vol.records import Status
 from infarct_vol.settings import OutcomeSettings, VisitName, VisitWindow
 from infarct_vol.tables.bds import ZERO_BASELINE
+from infarct_vol.tables.blocks import Block, joined, long_text
 from infarct_vol.tables.measurements import BASELINE_SPACE
 from infarct_vol.tables.subjects import TRTSDT, YES, YES_NO, Subjects
 from infarct_vol.tables.visit_numbers import analysis_visit
@@ -27,8 +29,9 @@ VOLUME_PARAMETERS: dict[str, tuple[str, int, str]] = {
 BASETYPE = "LAST BEFORE FIRST DOSE"
 _UNDATED = "no baseline record, because its date or that of the first dose is not stated"
 CRITERION = "|CHG| exceeds the repeatability limit"
-STATUSES = ("measured", "reviewed", "edited", "not_measurable", "failed", "missing", "excluded")
-STATUS = Codelist("Measurement Status", "text", tuple((name, name.replace("_", " ")) for name in STATUSES))
+STATUS = Codelist(
+    "Measurement Status", "text", tuple((name, name.replace("_", " ")) for name in get_args(Status))
+)
 
 
 _SHARED_VARIABLES: tuple[Variable, ...] = (
@@ -150,48 +153,49 @@ def adinfvol(derived: pd.DataFrame, subjects: Subjects, windows: dict[VisitName,
         MASKSHA.
     """
     rows = derived[derived["session_id"] != ""]
-    extra = {
+    judged = {
         "CRIT1": np.where(rows["exceeds_repeatability"] != "", CRITERION, "").astype(object),
         "CRIT1FL": rows["exceeds_repeatability"].to_numpy(),
         "LIKEFL": rows["like_for_like"].to_numpy(),
         "MODALITY": rows["modality"].to_numpy(),
         "METHOD": rows["method"].to_numpy(),
-        **split_text(list(rows["mask_path"]), name="MASKPATH"),
-        "MASKSHA": rows["mask_sha256"].to_numpy(),
     }
-    paths = [name for name in extra if name.startswith("MASKP")]
-    described = (
-        Variable("CRIT1", "Analysis Criterion 1", "text", origin="Assigned"),
-        Variable(
-            "CRIT1FL",
-            "Criterion 1 Evaluation Result Flag",
-            "text",
-            method="Y where |CHG| is above the larger of the protocol's limits in mL and in percent of BASE",
-            codelist=YES_NO,
-        ),
-        Variable(
-            "LIKEFL",
-            "Baseline Compared Like for Like",
-            "text",
-            method="Y where modality, method, version, scanner, field strength and voxel spacing are alike",
-            codelist=YES_NO,
-        ),
-        Variable("MODALITY", "Modality of the Image Measured", "text", origin="Assigned"),
-        Variable("METHOD", "Segmentation Method and Version", "text", origin="Assigned"),
-        *(Variable(name, _part_label("Mask File", name, paths), "text", origin="Assigned") for name in paths),
-        Variable("MASKSHA", "SHA-256 of the Mask File", "text", origin="Assigned"),
-    )
     return _bds(
         rows,
         subjects,
         windows,
         name="ADINFVOL",
         label="Infarct Volume Analysis",
-        source=np.full(len(rows), "NV", dtype=object),
+        source="NV",
         parameters=VOLUMES,
-        extra=extra,
-        described=described,
+        extra=joined(
+            Block(judged, _JUDGED),
+            long_text(list(rows["mask_path"]), name="MASKPATH", label="Mask File"),
+            Block({"MASKSHA": rows["mask_sha256"].to_numpy()}, (MASKSHA,)),
+        ),
     )
+
+
+_JUDGED = (
+    Variable("CRIT1", "Analysis Criterion 1", "text", origin="Assigned"),
+    Variable(
+        "CRIT1FL",
+        "Criterion 1 Evaluation Result Flag",
+        "text",
+        method="Y where |CHG| is above the larger of the protocol's limits in mL and in percent of BASE",
+        codelist=YES_NO,
+    ),
+    Variable(
+        "LIKEFL",
+        "Baseline Compared Like for Like",
+        "text",
+        method="Y where modality, method, version, scanner, field strength and voxel spacing are alike",
+        codelist=YES_NO,
+    ),
+    Variable("MODALITY", "Modality of the Image Measured", "text", origin="Assigned"),
+    Variable("METHOD", "Segmentation Method and Version", "text", origin="Assigned"),
+)
+MASKSHA = Variable("MASKSHA", "SHA-256 of the Mask File", "text", origin="Assigned")
 
 
 def adoutc(
@@ -214,25 +218,24 @@ def adoutc(
     indicator = np.select(
         [known & (value < low), known & (value > high), known], ["LOW", "HIGH", "NORMAL"], ""
     )
-    extra = {"ANRLO": low.to_numpy(), "ANRHI": high.to_numpy(), "ANRIND": indicator.astype(object)}
-    described = (
-        Variable("ANRLO", "Analysis Normal Range Lower Limit", "float", origin="Collected"),
-        Variable("ANRHI", "Analysis Normal Range Upper Limit", "float", origin="Collected"),
-        Variable(
-            "ANRIND", "Analysis Reference Range Indicator", "text", method="AVAL against ANRLO and ANRHI"
-        ),
-    )
+    limits = {"ANRLO": low.to_numpy(), "ANRHI": high.to_numpy(), "ANRIND": indicator.astype(object)}
     return _bds(
         derived,
         subjects,
         windows,
         name="ADOUTC",
         label="Other Outcomes Analysis",
-        source=np.full(len(derived), "XM", dtype=object),
+        source="XM",
         parameters=parameters,
-        extra=extra,
-        described=described,
+        extra=Block(limits, _REFERENCE_RANGE),
     )
+
+
+_REFERENCE_RANGE = (
+    Variable("ANRLO", "Analysis Normal Range Lower Limit", "float", origin="Collected"),
+    Variable("ANRHI", "Analysis Normal Range Upper Limit", "float", origin="Collected"),
+    Variable("ANRIND", "Analysis Reference Range Indicator", "text", method="AVAL against ANRLO and ANRHI"),
+)
 
 
 def _bds(
@@ -242,18 +245,17 @@ def _bds(
     *,
     name: str,
     label: str,
-    source: np.ndarray,
+    source: str,
     parameters: Parameters,
-    extra: Mapping[str, object],
-    described: tuple[Variable, ...],
+    extra: Block,
 ) -> Dataset:
     """Return a dataset in the Basic Data Structure; ``extra`` columns stand at its end."""
     identifiers = subjects.columns(rows["participant_id"])
-    reasons = split_text(_reasons(rows), name="REASON")
+    end = joined(long_text(_reasons(rows), name="REASON", label="Reason or Remark"), extra)
     columns = identifiers | _parameter_columns(rows, parameters) | _value_columns(rows)
     columns |= _visit_columns(rows, windows) | _flag_columns(rows)
-    columns |= {"ASEQ": np.zeros(len(rows)), "SRCDOM": source, "SRCSEQ": rows["sequence"].to_numpy()}
-    columns |= {"STATUS": rows["status"].to_numpy(), **reasons, **extra}
+    columns |= {"ASEQ": np.zeros(len(rows)), "SRCDOM": np.full(len(rows), source, dtype=object)}
+    columns |= {"SRCSEQ": rows["sequence"].to_numpy(), "STATUS": rows["status"].to_numpy(), **end.columns}
     frame = pd.DataFrame(columns)
     frame = frame.sort_values(["USUBJID", "PARAMN", "ADT", "VISITNUM", "SRCSEQ"], kind="stable")
     frame = frame.reset_index(drop=True)
@@ -266,11 +268,7 @@ def _bds(
         ),
         *_parameter_variables(name, terms, parameters),
         *_SHARED_VARIABLES,
-        *(
-            Variable(part, _part_label("Reason or Remark", part, list(reasons)), "text", origin="Assigned")
-            for part in reasons
-        ),
-        *described,
+        *end.variables,
     )
     return Dataset(
         name,
@@ -376,8 +374,3 @@ def _parameter_variables(
 def _value_level(term: tuple[str, str], parameters: Parameters) -> ValueLevel:
     name = next(name for name, (code, _, _) in parameters.named.items() if code == term[0])
     return ValueLevel("AVAL", "PARAMCD", term[0], term[1], "float", method=parameters.methods[name])
-
-
-def _part_label(label: str, name: str, parts: list[str]) -> str:
-    at = parts.index(name)
-    return f"{label}, continued {at}" if at else label

@@ -163,12 +163,13 @@ def _in_baseline_space(
         sequence, row = primary[visit.visit]
         key = (row.visit, row.session_id or "", row.acq_time or "")
         measured = _measurement(record, row, visit=visit, change=None, label=labels[key], sequence=sequence)
-        other = accounted[0].resolved_ml if visit.visit == "baseline" else visit.new_ml
-        persistent = accounted[0].persistent_ml if visit.visit == "baseline" else visit.persistent_ml
-        path = (accounted[0] if visit.visit == "baseline" else visit).masks.get("change", "")
+        at_baseline = visit.visit == "baseline"
+        source = accounted[0] if at_baseline else visit
+        other = source.resolved_ml if at_baseline else source.new_ml
+        path = source.masks.get("change", "")
         yield measured._replace(
             parameter=BASELINE_SPACE,
-            value=_number(persistent) + _number(other),
+            value=_number(source.persistent_ml) + _number(other),
             modality="FLAIR",
             mask_path=path,
             mask_sha256=record.outputs.get(path, ""),

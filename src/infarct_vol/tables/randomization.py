@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from infarct_vol.errors import StudyError
 from infarct_vol.tables.listing import read_listing
 
 ALL_ARMS = "all"
 """Name of the pooled rows of the summary; no arm of a trial may be called so."""
+Blinding = Literal["BLINDED", "UNBLINDED"]
+
+
+def blinding_of(arms: Mapping[str, str] | None) -> Blinding:
+    """Return the word on every table: BLINDED unless arms are known."""
+    return "BLINDED" if arms is None else "UNBLINDED"
+
+
+def arms_of(participant_id: str, arms: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Return the arms a participant is counted in: all, and the own one where it is known."""
+    return (ALL_ARMS,) if arms is None else (ALL_ARMS, arms[participant_id])
 
 
 def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[str] = ()) -> dict[str, str]:

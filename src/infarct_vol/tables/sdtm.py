@@ -6,14 +6,12 @@ the sponsor, one row a line of the measures file. Their sequence numbers are SRC
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from infarct_vol.cdisc import Codelist, Dataset, Variable, split_text
-from infarct_vol.tables.adam import STATUS, VOLUMES, Parameters
+from infarct_vol.cdisc import Codelist, Dataset, Variable
+from infarct_vol.tables.adam import MASKSHA, STATUS, VOLUMES, Parameters
+from infarct_vol.tables.blocks import Block, joined, long_text
 from infarct_vol.tables.csvtext import cell
 from infarct_vol.tables.subjects import STUDYID, USUBJID, Subjects
 
@@ -31,39 +29,13 @@ def nv(measurements: pd.DataFrame, subjects: Subjects) -> Dataset:
         Identifiers. No arm is ever in a listing.
     """
     rows = measurements[~measurements["derived"]]
-    trail = {
-        **split_text(list(rows["scan_path"]), name="NVSCAN"),
-        "SCANSHA": rows["scan_sha256"].to_numpy(),
-        **split_text(list(rows["mask_path"]), name="NVMASK"),
-        "MASKSHA": rows["mask_sha256"].to_numpy(),
-        "NVALGO": rows["method"].to_numpy(),
-    }
     method = np.where(rows["modality"] != "", rows["modality"] + " MRI", "").astype(object)
-    extra = {
+    examined = {
         "NVMETHOD": method,
         "NVEVAL": rows["evaluator"].to_numpy(),
         "VOXELS": rows["voxel_count"].to_numpy(),
-    } | trail
-    labels = {
-        "NVSCAN": "Scan File",
-        "SCANSHA": "SHA-256 of the Scan File",
-        "NVMASK": "Mask File",
-        "MASKSHA": "SHA-256 of the Mask File",
-        "NVALGO": "Segmentation Method and Version",
     }
-    described = (
-        Variable("NVMETHOD", "Method of Test or Examination", "text", origin="Collected"),
-        Variable(
-            "NVEVAL",
-            "Evaluator",
-            "text",
-            origin="Assigned",
-            comment="ALGORITHM, or READER where a reader's mask counts",
-        ),
-        Variable("VOXELS", "Voxels in the Mask", "integer", method="Count of the voxels of the mask."),
-        *_trail_variables(trail, labels),
-    )
-    session = {"NVSPID": rows["session_id"].to_numpy()}
+    made = {"MASKSHA": rows["mask_sha256"].to_numpy(), "NVALGO": rows["method"].to_numpy()}
     return _findings(
         rows,
         subjects,
@@ -71,8 +43,14 @@ def nv(measurements: pd.DataFrame, subjects: Subjects) -> Dataset:
         label="Nervous System Findings",
         parameters=VOLUMES,
         units=np.full(len(rows), "mL", dtype=object),
-        before=_Block(session, (_NVSPID,)),
-        after=_Block(extra, described),
+        before=Block({"NVSPID": rows["session_id"].to_numpy()}, (_NVSPID,)),
+        after=joined(
+            Block(examined, _EXAMINED),
+            long_text(list(rows["scan_path"]), name="NVSCAN", label="Scan File"),
+            Block({"SCANSHA": rows["scan_sha256"].to_numpy()}, (_SCANSHA,)),
+            long_text(list(rows["mask_path"]), name="NVMASK", label="Mask File"),
+            Block(made, (MASKSHA, _NVALGO)),
+        ),
     )
 
 
@@ -86,8 +64,8 @@ def xm(records: pd.DataFrame, subjects: Subjects, parameters: Parameters) -> Dat
         label="Other Outcomes",
         parameters=parameters,
         units=records["unit"].to_numpy(),
-        before=_Block({}, ()),
-        after=_Block(limits, _REFERENCE_RANGE),
+        before=Block({}, ()),
+        after=Block(limits, _REFERENCE_RANGE),
     )
 
 
@@ -98,12 +76,19 @@ _REFERENCE_RANGE = (
 )
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Columns of one domain that others lack, with their variables."""
-
-    columns: Mapping[str, object]
-    variables: tuple[Variable, ...]
+_EXAMINED = (
+    Variable("NVMETHOD", "Method of Test or Examination", "text", origin="Collected"),
+    Variable(
+        "NVEVAL",
+        "Evaluator",
+        "text",
+        origin="Assigned",
+        comment="ALGORITHM, or READER where a reader's mask counts",
+    ),
+    Variable("VOXELS", "Voxels in the Mask", "integer", method="Count of the voxels of the mask."),
+)
+_SCANSHA = Variable("SCANSHA", "SHA-256 of the Scan File", "text", origin="Assigned")
+_NVALGO = Variable("NVALGO", "Segmentation Method and Version", "text", origin="Assigned")
 
 
 def _findings(
@@ -114,12 +99,13 @@ def _findings(
     label: str,
     parameters: Parameters,
     units: np.ndarray,
-    before: _Block,
-    after: _Block,
+    before: Block,
+    after: Block,
 ) -> Dataset:
     """Return a findings domain whose variables start with ``prefix``."""
     identifiers = subjects.columns(rows["participant_id"])
-    reasons = split_text(list(rows["reason"].where(rows["value"].isna(), "")), name=f"{prefix}REASND")
+    not_done = list(rows["reason"].where(rows["value"].isna(), ""))
+    reasons = long_text(not_done, name=f"{prefix}REASND", label="Reason Not Done")
     columns: dict[str, object] = {
         "STUDYID": identifiers["STUDYID"],
         "DOMAIN": np.full(len(rows), prefix, dtype=object),
@@ -127,7 +113,7 @@ def _findings(
         f"{prefix}SEQ": rows["sequence"].to_numpy(),
         **before.columns,
         **_result_columns(rows, prefix=prefix, parameters=parameters, units=units),
-        **reasons,
+        **reasons.columns,
         "VISITNUM": rows["visit_number"].to_numpy(),
         "VISIT": rows["visit_label"].to_numpy(),
         f"{prefix}DTC": rows["acq_time"].to_numpy(),
@@ -140,7 +126,7 @@ def _findings(
         *(STUDYID, domain, USUBJID),
         *_identity(prefix, before.variables),
         *_result(prefix),
-        *_trail_variables(reasons, {f"{prefix}REASND": "Reason Not Done"}),
+        *reasons.variables,
         *_visit(prefix),
         *after.variables,
     )
@@ -213,15 +199,3 @@ def _visit(prefix: str) -> tuple[Variable, ...]:
         ),
         Variable("STATUS", "Measurement Status", "text", origin="Assigned", codelist=STATUS),
     )
-
-
-def _trail_variables(columns: Iterable[str], labels: dict[str, str]) -> tuple[Variable, ...]:
-    """Return text variables; one that goes on from the one before has its number in the label."""
-    found: list[Variable] = []
-    label, number = "", 0
-    for name in columns:
-        label, number = (labels[name], 0) if name in labels else (label, number + 1)
-        found.append(
-            Variable(name, f"{label}, continued {number}" if number else label, "text", origin="Assigned")
-        )
-    return tuple(found)

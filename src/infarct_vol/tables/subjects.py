@@ -12,6 +12,7 @@ from infarct_vol.cdisc import Codelist, Dataset, Variable
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.measurements import date_number
+from infarct_vol.tables.randomization import Blinding, blinding_of
 
 YES = Codelist("Yes Only", "text", (("Y", "Yes"),))
 YES_NO = Codelist("No Yes Response", "text", (("N", "No"), ("Y", "Yes")))
@@ -67,9 +68,9 @@ class Subjects:
     arms: Mapping[str, str] | None
 
     @property
-    def blinding(self) -> str:
+    def blinding(self) -> Blinding:
         """BLINDED or UNBLINDED."""
-        return "BLINDED" if self.arms is None else "UNBLINDED"
+        return blinding_of(self.arms)
 
     def columns(self, participants: pd.Series[str]) -> dict[str, object]:
         """Return the identifiers of the rows of these participants, and their arms if known."""

@@ -7,10 +7,9 @@ never as 0 mL.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -19,9 +18,7 @@ from infarct_vol.records import Parameter, Record, VolumeRow
 from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.statistics.descriptive import described
 from infarct_vol.tables.order import parameter_rank, visit_rank
-from infarct_vol.tables.randomization import ALL_ARMS
-
-Blinding = Literal["BLINDED", "UNBLINDED"]
+from infarct_vol.tables.randomization import ALL_ARMS, Blinding, arms_of, blinding_of
 
 
 class SummaryRow(Record):
@@ -164,7 +161,7 @@ class Summary:
                 self._with_data.setdefault(volume.parameter, set()).add(volume.participant_id)
             for group in self._of(volume):
                 group.statuses[volume.participant_id] = volume.status
-                group.take("value", value)
+                group.take("volume", value)
         for change in changes:
             for group in self._of(change):
                 # a visit may have its status in either table: the change rows also know visits without a
@@ -194,24 +191,23 @@ class Summary:
 
     def _row(self, key: tuple[Parameter, str, str], group: _Group) -> SummaryRow:
         parameter, visit, arm = key
-        counts = Counter(group.statuses.values())
         randomized, without = self._randomized(parameter, arm)
         return SummaryRow(
             parameter=parameter,
             visit=visit,
             arm=arm,
             participants_n=len(group.statuses),
-            missing_n=counts["missing"],
-            failed_n=counts["failed"],
-            not_measurable_n=counts["not_measurable"],
-            excluded_n=counts["excluded"],
+            missing_n=group.count("missing"),
+            failed_n=group.count("failed"),
+            not_measurable_n=group.count("not_measurable"),
+            excluded_n=group.count("excluded"),
             like_for_like_n=group.like_for_like_n,
             blinding=blinding_of(self._arms),
             protocol_sha256=self._made_by[0],
             version=self._made_by[1],
             randomized_n=randomized,
             randomized_without_data_n=without,
-            **described_columns({"volume": "value", "change": "change", "percent": "percent"}, group),
+            **group.described("volume", "change", "percent"),
         )
 
     def _randomized(self, parameter: Parameter, arm: str) -> tuple[int | None, int | None]:
@@ -233,6 +229,18 @@ class _Group:
     def take(self, quantity: str, value: float | None) -> None:
         if value is not None:
             self.values.setdefault(quantity, []).append(value)
+
+    def count(self, status: str) -> int:
+        """Return the number of participants of one status."""
+        return list(self.statuses.values()).count(status)
+
+    def described(self, *quantities: str) -> dict[str, Any]:
+        """Return the statistics of quantities by the column they stand in, such as ``change_mean``."""
+        return {
+            f"{quantity}_{name}": value
+            for quantity in quantities
+            for name, value in described(self.values.get(quantity, [])).model_dump().items()
+        }
 
 
 def outcome_summary_rows(
@@ -272,34 +280,15 @@ def outcome_summary_rows(
             visit=key[2],
             arm=key[3],
             participants_n=len(groups[key].statuses),
-            missing_n=sum(status == "missing" for status in groups[key].statuses.values()),
-            failed_n=sum(status == "failed" for status in groups[key].statuses.values()),
+            missing_n=groups[key].count("missing"),
+            failed_n=groups[key].count("failed"),
             blinding=blinding_of(arms),
             protocol_sha256=protocol_sha256,
             version=version,
-            **described_columns({"value": "value", "change": "change", "percent": "percent"}, groups[key]),
+            **groups[key].described("value", "change", "percent"),
         )
         for key in sorted(groups, key=rank)
     ]
-
-
-def blinding_of(arms: Mapping[str, str] | None) -> Blinding:
-    """Return the word on every table: BLINDED unless arms are known."""
-    return "BLINDED" if arms is None else "UNBLINDED"
-
-
-def arms_of(participant_id: str, arms: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Return the arms a participant is counted in: all, and the own one where it is known."""
-    return (ALL_ARMS,) if arms is None else (ALL_ARMS, arms[participant_id])
-
-
-def described_columns(prefixes: Mapping[str, str], group: _Group) -> dict[str, Any]:
-    """Return the statistics of a group by column: prefix of the columns -> quantity of the group."""
-    return {
-        f"{prefix}_{name}": value
-        for prefix, quantity in prefixes.items()
-        for name, value in described(group.values.get(quantity, [])).model_dump().items()
-    }
 
 
 def _rank(key: tuple[Parameter, str, str]) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from infarct_vol.change import FOLLOW_UPS, ChangeRow
+from infarct_vol.statistics.descriptive import Description
 from infarct_vol.tables.summary import SummaryRow
 
 _PER_VISIT = (
@@ -19,10 +20,7 @@ WIDE_COLUMNS = (
 """Columns of ``change_from_baseline_wide.csv``: one row a participant and parameter."""
 QUANTITIES: Mapping[str, str] = {"volume": "mL", "change": "mL", "percent": "%"}
 """Prefix of the summary's columns -> unit."""
-STATISTICS = (
-    *("n", "mean", "sd", "median", "q1", "q3", "min", "max"),
-    *("mean_low", "mean_high", "median_low", "median_high"),
-)
+STATISTICS = tuple(Description.model_fields)
 LONG_COLUMNS = ("parameter", "visit", "arm", "quantity", "unit", "statistic", "value", "blinding")
 """Columns of ``summary_long.csv``: one row a statistic."""
 

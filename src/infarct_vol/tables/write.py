@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from infarct_vol.cdisc import Dataset
 from infarct_vol.change import FOLLOW_UPS, ChangeRow, participant_changes
-from infarct_vol.dates import is_whole_date
+from infarct_vol.dates import newest
 from infarct_vol.errors import MixedOutputError, UsageError
 from infarct_vol.ledger import RecordHead, RecordStore, heads_of
 from infarct_vol.protocol import Protocol
@@ -26,13 +27,13 @@ from infarct_vol.tables.dictionary import DictionaryRow, dictionary_rows
 from infarct_vol.tables.measurements import Measurements
 from infarct_vol.tables.order import parameter_rank, visit_rank
 from infarct_vol.tables.outcomes import OutcomeChangeRow, OutcomeRow, Outcomes
+from infarct_vol.tables.randomization import blinding_of
 from infarct_vol.tables.store import CsvTable, TableFiles
 from infarct_vol.tables.subjects import SubjectRows, Subjects, adsl
 from infarct_vol.tables.summary import (
     OutcomeSummaryRow,
     Summary,
     SummaryRow,
-    blinding_of,
     outcome_summary_rows,
 )
 from infarct_vol.tables.wide import LONG_COLUMNS, WIDE_COLUMNS, long_rows, wide_rows
@@ -146,7 +147,12 @@ class _Trial:
         self.summary = Summary(arms)
         self.paired: dict[str, list[tuple[str, str, float, float]]] = {name: [] for name in MODELLED}
         self.version = ""
-        self.last_time = ""
+        self.times: set[str] = set()
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """Every volume, once all participants were taken over."""
+        return self.measurements.frame()
 
     def write_volumes(self, records: Iterable[ParticipantRecord], files: TableFiles) -> None:
         """Write the tables with a row a measurement."""
@@ -170,7 +176,7 @@ class _Trial:
         self.measurements.add(record, volumes, changes)
         self.subjects.add(record)
         self.summary.add(volumes, changes)
-        self.last_time = max([self.last_time, *(row.acq_time or "" for row in volumes)])
+        self.times.update(row.acq_time for row in volumes if row.acq_time)
         for row in changes:
             if row.parameter in self.paired and row.change_ml is not None:
                 assert row.baseline_volume_ml is not None
@@ -204,13 +210,13 @@ class _Trial:
         )
         self._table(files, "outcomes_summary", tuple(OutcomeSummaryRow.model_fields)).write(summarised)
         table = self._table(files, "correlations", correlations.COLUMNS)
-        table.write(correlations.rows(self.measurements.frame(), visits, arms=self.arms))
+        table.write(correlations.rows(self.measured, visits, arms=self.arms))
 
     def write_datasets(self, folder: Path) -> None:
         """Write the listings, the analysis datasets and the programs that read them."""
         subjects = self.subjects.subjects(study_id=self.protocol.study_id, arms=self.arms)
         windows = self.protocol.visits.windows()
-        measured = self.measurements.frame()
+        measured = self.measured
         keys = ("participant_id", "parameter", "visit", "session_id", "acq_time")
         derived = bds.derive(measured, windows=windows, keys=keys)
         tabulated = [sdtm.nv(measured, subjects)]
@@ -220,7 +226,9 @@ class _Trial:
             tabulated.append(sdtm.xm(records, subjects, parameters))
             later = self.protocol.outcome_windows()
             analysed.append(adam.adoutc(records, subjects, later, parameters))
-        created = self._data_time()
+        times = self.times.union(self.outcomes.records["acq_time"] if self.outcomes is not None else ())
+        # the newest time in the data stands in every dataset as its own
+        created = newest(times) or _UNDATED
         written = set(write_programs(folder / "adam" / "programs"))
         for name, datasets in (("sdtm", tabulated), ("adam", analysed)):
             made = [stamped(dataset, protocol_sha256=self.protocol.sha256) for dataset in datasets]
@@ -229,15 +237,6 @@ class _Trial:
             )
             for stale in set((folder / name).glob("*.*")) - written:
                 stale.unlink()
-
-    def _data_time(self) -> datetime:
-        """Return the newest time in the data, which stands in every dataset as its own."""
-        times = [self.last_time]
-        if self.outcomes is not None:
-            times += list(self.outcomes.records["acq_time"])
-        dated = (time for time in times if time and is_whole_date(time))
-        whole = [datetime.fromisoformat(time).replace(tzinfo=None) for time in dated]
-        return max(whole, default=_UNDATED).replace(microsecond=0)
 
     def _table(self, files: TableFiles, name: str, columns: Sequence[str]) -> CsvTable:
         constants = {key: value for key, value in self.constants.items() if key not in columns}

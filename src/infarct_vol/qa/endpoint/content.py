@@ -16,7 +16,7 @@ from infarct_vol.qa.wording import PARAMETER_LABELS, STATUS_LABELS, has_value, v
 from infarct_vol.records import VALUED_STATUSES
 from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.tables.order import visit_rank
-from infarct_vol.tables.randomization import ALL_ARMS
+from infarct_vol.tables.randomization import ALL_ARMS, Blinding
 
 PRIMARY: Sequence[str] = ("infarct", "infarct_flair")
 """Parameters whose change is listed participant by participant."""
@@ -63,7 +63,7 @@ class TrialFacts:
     repeatability: str = ""
 
     @property
-    def mark(self) -> str:
+    def mark(self) -> Blinding:
         """BLINDED or UNBLINDED."""
         return "BLINDED" if self.blinded else "UNBLINDED"
 

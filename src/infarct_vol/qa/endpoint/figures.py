@@ -28,14 +28,13 @@ from infarct_vol.qa.endpoint.marks import (
     with_arm,
 )
 from infarct_vol.qa.figures import INK, MUTED, PAPER, Picture, house_style
-from infarct_vol.qa.trajectories import clean_axes, cube_root_axis
+from infarct_vol.qa.trajectories import TARGET_DAYS, clean_axes, cube_root_axis
 from infarct_vol.qa.wording import PARAMETER_LABELS, visit_label
 from infarct_vol.records import VALUED_STATUSES
 from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.statistics.agreement import bland_altman
 from infarct_vol.tables.randomization import ALL_ARMS
 
-TARGET_DAYS: Mapping[str, int] = {"baseline": 1, "month1": 31, "month3": 91, "month6": 181}
 _MARKERS = {"dwi": "o", "flair": "s"}
 _LEAST_PAIRS = 3
 

@@ -16,11 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from infarct_vol.errors import UsageError
 from infarct_vol.qa.figures import INK, MUTED, PAPER, Picture
 from infarct_vol.qa.trajectories import ARM_COLOURS
-from infarct_vol.tables.randomization import ALL_ARMS
+from infarct_vol.tables.randomization import ALL_ARMS, Blinding, blinding_of
 
-BLINDED = "BLINDED"
-UNBLINDED = "UNBLINDED"
-MARK_COLOURS = {BLINDED: "#8a1c13", UNBLINDED: "#0b5c7a"}
+MARK_COLOURS: Mapping[Blinding, str] = {"BLINDED": "#8a1c13", "UNBLINDED": "#0b5c7a"}
 LARGE_N = 500
 """Participants above which points and lines are one raster image inside an SVG."""
 
@@ -88,7 +86,7 @@ def with_arm(frame: pd.DataFrame, arms: Mapping[str, str] | None) -> pd.DataFram
 
 def marked(picture: Picture, arms: Mapping[str, str] | None) -> Picture:
     """Write BLINDED or UNBLINDED into the upper right corner and return the picture."""
-    mark = BLINDED if arms is None else UNBLINDED
+    mark = blinding_of(arms)
     words = f"{mark}: all arms pooled" if arms is None else mark
     style: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 9, "fontweight": "bold"}
     height_px = picture.get_figheight() * picture.dpi

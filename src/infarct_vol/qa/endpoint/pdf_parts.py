@@ -27,11 +27,11 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, Image, PageTemplate, Paragraph, Table
 
 from infarct_vol.qa.endpoint.content import TextTable, TrialFacts
+from infarct_vol.qa.endpoint.marks import MARK_COLOURS
 from infarct_vol.qa.figures import INK, MUTED, Picture
 
 FONT, BOLD = "InfarctVolSans", "InfarctVolSans-Bold"
 _FILES = {FONT: "DejaVuSans.ttf", BOLD: "DejaVuSans-Bold.ttf"}
-_MARK_COLOURS = {"BLINDED": "#8a1c13", "UNBLINDED": "#0b5c7a"}
 _MARGIN = 16 * mm
 _HEAD = 12 * mm
 PAGE_WIDTHS = {"portrait": A4[0] - 2 * _MARGIN, "landscape": A4[1] - 2 * _MARGIN}
@@ -213,7 +213,7 @@ class _CountedCanvas(Canvas):  # type: ignore[misc]
 
     def _furnish(self, number: int, count: int) -> None:
         facts, (width, height) = self._facts, self._pagesize
-        self.setFillColor(HexColor(_MARK_COLOURS[facts.mark]))
+        self.setFillColor(HexColor(MARK_COLOURS[facts.mark]))
         self.setFont(BOLD, 9)
         self.drawRightString(width - _MARGIN, height - _HEAD, facts.mark)
         self.setFillColor(HexColor(MUTED))

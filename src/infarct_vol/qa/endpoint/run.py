@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
 from infarct_vol._version import __version__
+from infarct_vol.dates import newest
 from infarct_vol.protocol import Protocol
 from infarct_vol.qa.endpoint.content import TrialFacts
 from infarct_vol.qa.endpoint.report import EndpointPaths, write_endpoint_report
@@ -56,7 +58,7 @@ def report_run(
         times += list(outcomes.records["acq_time"])
     return write_endpoint_report(
         Path(out),
-        facts=_facts(tables, protocol, data_cut=max(times, default="")[:10], blinded=arms is None),
+        facts=_facts(tables, protocol, data_cut=newest(times), blinded=arms is None),
         volumes=tables.volumes,
         change=tables.change,
         summary=tables.summary,
@@ -66,7 +68,7 @@ def report_run(
     )
 
 
-def _facts(tables: Tables, protocol: Protocol, *, data_cut: str, blinded: bool) -> TrialFacts:
+def _facts(tables: Tables, protocol: Protocol, *, data_cut: datetime | None, blinded: bool) -> TrialFacts:
     primary = tables.summary[(tables.summary["parameter"] == "infarct") & (tables.summary["arm"] == "all")]
     without = primary["randomized_without_data_n"].dropna()
     sources = sorted(set(tables.change["repeatability_source"])) or ["protocol"]
@@ -74,7 +76,7 @@ def _facts(tables: Tables, protocol: Protocol, *, data_cut: str, blinded: bool) 
         study_id=protocol.study_id,
         protocol_sha256=protocol.sha256,
         version=__version__,
-        data_cut=data_cut,
+        data_cut=data_cut.date().isoformat() if data_cut is not None else "",
         blinded=blinded,
         statement=DESCRIPTIVE_STATEMENT,
         participants_n=int(tables.volumes["participant_id"].nunique()),
