@@ -16,6 +16,8 @@ from endpoint_frames import SHA, MadeOutcomes, Trial, models, trial
 from pypdf import PdfReader
 
 from infarct_vol.errors import UsageError
+from infarct_vol.protocol import Protocol
+from infarct_vol.qa.endpoint import run
 from infarct_vol.qa.endpoint.content import (
     TextColumn,
     TextTable,
@@ -32,7 +34,14 @@ from infarct_vol.qa.endpoint.content_models import correlation_table, model_tabl
 from infarct_vol.qa.endpoint.page import tables_page
 from infarct_vol.qa.endpoint.pdf import trial_summary_pdf
 from infarct_vol.qa.endpoint.pdf_parts import document_bytes, legible, table_flowable
-from infarct_vol.qa.endpoint.report import EndpointPaths, TrialFacts, write_endpoint_report
+from infarct_vol.qa.endpoint.report import (
+    EndpointPaths,
+    TrialFacts,
+    endpoint_pictures,
+    write_endpoint_report,
+)
+from infarct_vol.settings import VisitSettings, VisitWindow
+from infarct_vol.tables import write_tables
 
 HOSTILE = '<img src=x onerror="alert(1)">**b** [l](http://x.example)/../../=cmd'
 STATEMENT = "With 27 participants these models are descriptive."
@@ -383,3 +392,16 @@ def test_a_study_without_name_or_date_is_said(tmp_path: Path) -> None:
     assert "unnamed study" in reader.pages[0].extract_text()
     assert reader.metadata is not None
     assert str(reader.metadata["/CreationDate"]).startswith("D:20000101000000")
+
+
+def test_days_aimed_at_are_those_of_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    month6 = VisitWindow(labels=("M06",), target_day=200, first_day=136, last_day=225, flag_beyond_days=9)
+    protocol = Protocol(visits=VisitSettings(month6=month6))
+    taken: dict[str, int] = {}
+    monkeypatch.setattr(run, "write_endpoint_report", lambda _, **given: taken.update(given["target_days"]))
+    write_tables([], tmp_path, protocol=protocol)
+    run.report_run(tmp_path, protocol=protocol)
+    assert taken == {"baseline": 1, "month1": 31, "month3": 91, "month6": 200}
+    made = trial(6)
+    drawn = endpoint_pictures(made.volumes, made.change, target_days=taken)["spaghetti"]
+    assert drawn.axes[0].get_xticks().tolist() == [1, 31, 91, 200]

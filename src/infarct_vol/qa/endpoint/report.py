@@ -42,6 +42,7 @@ def write_endpoint_report(
     models: pd.DataFrame | None = None,
     outcomes: Outcomes | None = None,
     arms: Mapping[str, str] | None = None,
+    target_days: Mapping[str, int] | None = None,
 ) -> EndpointPaths:
     """Write the pictures, the page of tables and the PDF below ``OUT/report``.
 
@@ -62,6 +63,8 @@ def write_endpoint_report(
         The trial's other outcomes and their correlations; None leaves them out.
     arms
         Participant -> arm. None keeps the trial blinded: every picture, table and page says so.
+    target_days
+        Visit -> study day aimed at; None for the default protocol's.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def write_endpoint_report(
         a participant has no arm. Nothing is written then.
     """
     _require_blinding(facts, summary, models, outcomes, arms)
-    pictures = endpoint_pictures(volumes, change, outcomes=outcomes, arms=arms)
+    pictures = endpoint_pictures(volumes, change, outcomes=outcomes, arms=arms, target_days=target_days)
     page = tables_page(
         facts=facts, change=change, summary=summary, models=models, outcomes=outcomes, arms=arms
     )
@@ -102,13 +105,14 @@ def endpoint_pictures(
     *,
     outcomes: Outcomes | None = None,
     arms: Mapping[str, str] | None = None,
+    target_days: Mapping[str, int] | None = None,
 ) -> dict[str, Picture]:
     """Return the pictures by name, in the order of the report, without those that have no ground.
 
     Parameters and errors as `write_endpoint_report`.
     """
     drawn = {
-        "spaghetti": spaghetti(volumes, arms=arms),
+        "spaghetti": spaghetti(volumes, arms=arms, target_days=target_days),
         "change_by_visit": change_by_visit(change, arms=arms),
         "waterfall": waterfall(change, arms=arms),
         "reader_difference": reader_difference(volumes, arms=arms),

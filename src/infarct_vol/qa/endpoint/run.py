@@ -65,6 +65,7 @@ def report_run(
         models=read_table(folder / "models.csv", ModelRow) if arms is not None else None,
         outcomes=shown,
         arms=arms,
+        target_days={name: window.target_day for name, window in protocol.visits.windows().items()},
     )
 
 
