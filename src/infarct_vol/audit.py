@@ -10,7 +10,7 @@ import getpass
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -71,6 +71,10 @@ class Entry:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+Guard = Callable[[Callable[[int], tuple[Entry, ...]]], None]
+"""Takes a function that returns the entries after a sequence number, as nobody else can change them now."""
+
+
 class AuditTrail:
     """The trail of one output folder; the file is made with the first entry.
 
@@ -84,9 +88,22 @@ class AuditTrail:
         self.path = out / "provenance" / "audit.sqlite"
 
     def append(
-        self, action: str, *, subject: str, reason: str = "", old: str = "", new: str = "", who: str = ""
+        self,
+        action: str,
+        *,
+        subject: str,
+        reason: str = "",
+        old: str = "",
+        new: str = "",
+        who: str = "",
+        guard: Guard | None = None,
     ) -> Entry:
         """Add an entry and return it once it is on disk.
+
+        Parameters
+        ----------
+        guard
+            Called while nobody else can add an entry; what it raises is raised, and nothing is added.
 
         Raises
         ------
@@ -98,6 +115,10 @@ class AuditTrail:
             connection.executescript(_SCHEMA)
             # nobody else may add an entry between the look at the last one and the one that follows it
             connection.execute("BEGIN IMMEDIATE")
+            if guard is not None:
+                guard(
+                    lambda after: tuple(self._rows(connection, "WHERE sequence > ? ORDER BY sequence", after))
+                )
             last = next(self._rows(connection, "ORDER BY sequence DESC LIMIT 1"), None)
             entry = Entry(
                 sequence=last.sequence + 1 if last else 1,
@@ -116,8 +137,8 @@ class AuditTrail:
             connection.execute("COMMIT")
         return entry
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Return every entry in order; none where there is no file.
+    def entries(self, *, after: int = 0) -> tuple[Entry, ...]:
+        """Return the entries after a sequence number, in order; none where there is no file.
 
         Raises
         ------
@@ -127,7 +148,7 @@ class AuditTrail:
         if not self.path.is_file():
             return ()
         with self._connected() as connection:
-            return tuple(self._rows(connection, "ORDER BY sequence"))
+            return tuple(self._rows(connection, "WHERE sequence > ? ORDER BY sequence", after))
 
     def faults(self) -> tuple[str, ...]:
         """Return what is wrong with the chain, entry by entry; nothing where it is whole."""
@@ -154,8 +175,8 @@ class AuditTrail:
             raise UsageError(msg) from None
 
     @staticmethod
-    def _rows(connection: sqlite3.Connection, order: str) -> Iterator[Entry]:
-        for row in connection.execute(f"SELECT {_COLUMNS} FROM entries {order}"):
+    def _rows(connection: sqlite3.Connection, which: str, *values: object) -> Iterator[Entry]:
+        for row in connection.execute(f"SELECT {_COLUMNS} FROM entries {which}", values):
             yield Entry(*row)
 
 

@@ -97,3 +97,25 @@ class VerificationError(InfarctVolError, RuntimeError):
     """A self-verification did not hold one of its acceptance limits."""
 
     exit_code = 3
+
+
+class ReviewError(InfarctVolError, ValueError):
+    """A reader's request cannot be taken as it is; nothing was changed."""
+
+
+class ConflictError(ReviewError):
+    """Somebody else was faster; what was sent is kept in the trail, and does not count."""
+
+
+class NotAllowedError(ReviewError, PermissionError):
+    """A reader is not who they say, or may not do this."""
+
+
+class LockedStudyError(UsageError):
+    """The study is locked and signed; it must be unlocked, with a reason, before anything changes."""
+
+
+class AuditError(InfarctVolError, RuntimeError):
+    """The audit trail, or a file it vouches for, is not what it was."""
+
+    exit_code = 3

@@ -18,6 +18,7 @@ from infarct_vol.settings import (
     FollowUpSettings,
     OutcomesSettings,
     RegistrationSettings,
+    ReviewSettings,
     Section,
     VisitName,
     VisitSettings,
@@ -96,6 +97,7 @@ class Protocol(Section):
     acute: AcuteSettings = AcuteSettings()
     followup: FollowUpSettings = FollowUpSettings()
     change: ChangeSettings = ChangeSettings()
+    review: ReviewSettings = ReviewSettings()
     outcomes: OutcomesSettings = OutcomesSettings()
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from infarct_vol.settings.brain import BrainSettings
 from infarct_vol.settings.followup import FollowUpSettings
 from infarct_vol.settings.outcomes import OutcomeSettings, OutcomesSettings
 from infarct_vol.settings.registration import RegistrationSettings
+from infarct_vol.settings.review import EndpointRule, ReviewSettings
 from infarct_vol.settings.section import Section
 from infarct_vol.settings.visits import (
     ANALYSED_VISITS,
@@ -22,10 +23,12 @@ __all__ = [
     "ANALYSED_VISITS",
     "AcuteSettings",
     "BrainSettings",
+    "EndpointRule",
     "FollowUpSettings",
     "OutcomeSettings",
     "OutcomesSettings",
     "RegistrationSettings",
+    "ReviewSettings",
     "Section",
     "VisitName",
     "VisitSettings",
