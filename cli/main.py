@@ -6,8 +6,10 @@ import typer
 
 from infarct_vol_cli.commands import (
     agree,
+    audit,
     check,
     demo,
+    lock,
     measure,
     protocol,
     register,
@@ -16,6 +18,7 @@ from infarct_vol_cli.commands import (
     segment,
     simulate,
     tables,
+    unlock,
     verify,
 )
 from infarct_vol_cli.shell import command
@@ -37,7 +40,8 @@ def _root(shell: object) -> None:
     """Infarct volume in mL from DWI and FLAIR, and its change from baseline."""
 
 
-for _module in (demo, check, run, segment, register, measure, agree, tables, report, simulate, verify):
+_COMMANDS = (demo, check, run, segment, register, measure, agree, tables, report, audit, lock, unlock)
+for _module in (*_COMMANDS, simulate, verify):
     app.command(name=_module.__name__.rpartition(".")[2])(command(_module.run))
 app.add_typer(protocol.app, name="protocol")
 

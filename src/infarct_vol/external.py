@@ -27,7 +27,9 @@ from infarct_vol.study import Participant
 OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
-_NOT_INFARCT = re.compile(r"_desc-((brain|cavity|newlesion|auto)_mask|change_dseg)\.nii(\.gz)?$")
+_NOT_INFARCT = re.compile(
+    r"_desc-((brain|cavity|newlesion|auto|edit[0-9a-f]{12}\w*)_mask|change_dseg)\.nii(\.gz)?$"
+)
 _NAMED: tuple[tuple[Modality, re.Pattern[str]], ...] = (
     ("dwi", re.compile(r"(?<![a-z])(dwi|trace|adc)(?![a-z])", re.IGNORECASE)),
     ("flair", re.compile(r"(?<![a-z])flair(?![a-z])", re.IGNORECASE)),
@@ -92,7 +94,7 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
     """Return the files of a participant that may be infarct masks: ``**/<sub>_<ses>_*mask.nii[.gz]``.
 
     Those that say they are something else by ``desc-brain``, ``desc-cavity``, ``desc-newlesion`` or
-    ``desc-auto``, as our own results do, are left out.
+    ``desc-auto``, as our own results do, are left out; so are the versions of a review, ``desc-edit...``.
     """
     sessions = [session_id] if session_id else [s.session_id for s in participant.sessions]
     wanted = [
@@ -176,8 +178,10 @@ def _fitted(
     mask = load_mask(path, identity=scan.identity, geometry=place.geometry)
     name = mask_name(path, place.folder)
     _require_unchanged(name, mask.identity.sha256, scan, place)
-    elsewhere = [modality for modality, grid in others().items() if _same(mask.grid, grid, place.geometry)]
-    if not _same(mask.grid, scan.grid, place.geometry):
+    elsewhere = [
+        modality for modality, grid in others().items() if is_same_grid(mask.grid, grid, place.geometry)
+    ]
+    if not is_same_grid(mask.grid, scan.grid, place.geometry):
         if elsewhere:
             return None
         msg = (
@@ -195,7 +199,8 @@ def _fitted(
     return ExternalMask(lesion, name, mask.identity.sha256, made_by)
 
 
-def _same(mask: Grid, image: Grid, geometry: GeometrySettings) -> bool:
+def is_same_grid(mask: Grid, image: Grid, geometry: GeometrySettings) -> bool:
+    """Tell whether a mask drawn elsewhere lies on an image's grid, as closely as programs keep a header."""
     tolerance_mm = min(geometry.tolerance_mm, _SAME_GRID_SHARE * float(image.spacing_mm.min()))
     return mask.is_same_as(image, tol_mm=tolerance_mm)
 

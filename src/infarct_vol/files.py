@@ -63,10 +63,10 @@ def gzip_bytes(content: bytes) -> bytes:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[io.BufferedWriter]:
+def whole_file(path: Path, *, mode: int = 0o644) -> Iterator[io.BufferedWriter]:
     """Open a file to be written so that no reader ever sees half of it: temporary file, fsync, rename.
 
-    Whatever is raised inside leaves the file that was there as it was.
+    Whatever is raised inside leaves the file that was there as it was. ``mode`` says who may read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
@@ -76,11 +76,20 @@ def whole_file(path: Path) -> Iterator[io.BufferedWriter]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in a folder are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -15,6 +15,42 @@ from infarct_vol.errors import HeaderError
 MM3_PER_ML = 1000.0
 
 
+@dataclass(frozen=True)
+class AxisOrder:
+    """The order and direction of array axes closest to Right, Anterior, Superior.
+
+    Parameters
+    ----------
+    order
+        Source axis of each canonical axis.
+    flip
+        Whether the canonical axis runs against its source axis.
+    """
+
+    order: tuple[int, int, int]
+    flip: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(cls, grid: Grid) -> AxisOrder:
+        """Return the order of a grid's axes."""
+        codes = nib.io_orientation(grid.affine)
+        i, j, k = (int(np.flatnonzero(codes[:, 0] == axis)[0]) for axis in range(3))
+        return cls((i, j, k), tuple(bool(codes[axis, 1] < 0) for axis in (i, j, k)))  # type: ignore[arg-type]
+
+    def canonical(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Return a view of a native (I, J, K) array with its axes to the right, to the front and up."""
+        return np.transpose(data, self.order)[self._steps]
+
+    def native(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Return a view of a canonical array with its axes as in the file; undoes `canonical`."""
+        inverse = tuple(self.order.index(axis) for axis in range(3))
+        return np.transpose(data[self._steps], inverse)
+
+    @property
+    def _steps(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if flip else 1) for flip in self.flip)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A regular three-dimensional voxel grid in scanner space.

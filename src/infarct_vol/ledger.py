@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from infarct_vol._version import __version__
-from infarct_vol.errors import MixedOutputError
+from infarct_vol.errors import MixedOutputError, StudyError
 from infarct_vol.files import file_sha256, nifti_stem, write_json, write_text
 from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow
 from infarct_vol.study import Participant
@@ -123,6 +124,10 @@ class RecordStore:
         for head in self.heads:
             yield self._read(self._paths[head.participant_id])
 
+    def path_of(self, participant_id: str) -> Path:
+        """Return the file of a participant's record."""
+        return self._paths[participant_id]
+
     @staticmethod
     def _read(path: Path) -> ParticipantRecord:
         record = read_record(path)
@@ -145,12 +150,17 @@ class VerifiedStore(RecordStore):
 
     def __iter__(self) -> Iterator[ParticipantRecord]:
         self.problems.clear()
-        for record in super().__iter__():
+        for kept in super().__iter__():
+            record = self.counted(kept)
             verified = _without_changed_masks(record, self.out)
             for before, row in zip(record.rows, verified.rows, strict=True):
                 if row is not before:
                     self.problems.append(f"{row.participant_id} {row.visit} {row.parameter}: {row.reason}")
             yield verified
+
+    def counted(self, record: ParticipantRecord) -> ParticipantRecord:
+        """Return what counts of a record before its masks are looked at: all of it."""
+        return record
 
 
 def _without_changed_masks(record: ParticipantRecord, out: Path) -> ParticipantRecord:
@@ -172,9 +182,12 @@ def _without_changed_masks(record: ParticipantRecord, out: Path) -> ParticipantR
 
 def _no_longer_valued(row: VolumeRow, *, expected: str, found: str) -> VolumeRow:
     is_now = "it is gone or unreadable" if found == "unreadable" else f"found {found[:12]}"
+    remedy = "put it back, or run again with --masks"
+    if row.source.startswith("edited: "):
+        remedy = "put it back from a copy, or review again"
     reason = (
-        f"the mask changed since it was measured: {row.mask_path} had SHA-256 {expected[:12]}, {is_now}; put "
-        "it back, or run again with --masks"
+        f"the mask changed since it was measured: {row.mask_path} had SHA-256 {expected[:12]}, {is_now}; "
+        f"{remedy}"
     )
     numbers = ("volume_ml", "voxel_count", "voxel_volume_mm3", "lesion_count", "volume_ml_low")
     empty = dict.fromkeys(
@@ -252,6 +265,54 @@ def load_participants(out: Path) -> tuple[str, ...]:
         return tuple(json.loads((out / "provenance" / "participants.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         return ()
+
+
+def save_study(root: Path, out: Path) -> None:
+    """Write down where the study lies, as seen from the output folder: both may be moved together."""
+    relative = Path(os.path.relpath(root.resolve(), out.resolve())).as_posix()
+    write_json({"study": relative}, _study_file(out))
+
+
+def study_of(out: Path, *, stated: Path | None = None) -> Path:
+    """Return the study folder a run was made from.
+
+    Parameters
+    ----------
+    out
+        Output folder of a run.
+    stated
+        The folder as somebody gives it, which counts before what the run wrote down.
+
+    Raises
+    ------
+    StudyError
+        If there is no such folder, or the run did not write it down.
+    """
+    if stated is None:
+        try:
+            stated = out / str(json.loads(_study_file(out).read_text(encoding="utf-8"))["study"])
+        except (OSError, ValueError, LookupError, TypeError):
+            msg = f"{out} does not say where its study is; name it with --study, or run again"
+            raise StudyError(msg) from None
+    if not stated.is_dir():
+        msg = f"no study folder at {stated}; name it with --study"
+        raise StudyError(msg)
+    return stated
+
+
+def _study_file(out: Path) -> Path:
+    return out / "provenance" / "study.json"
+
+
+def save_table_hashes(out: Path) -> None:
+    """Write down the SHA-256 of every file below the tables, by path relative to the output folder."""
+    files = sorted(path for path in (out / "tables").rglob("*") if path.is_file())
+    write_json({path.relative_to(out).as_posix(): _hash(path) for path in files}, tables_file(out))
+
+
+def tables_file(out: Path) -> Path:
+    """Return where the hashes of the tables are kept."""
+    return out / "provenance" / "tables.json"
 
 
 def read_record(path: Path) -> ParticipantRecord | None:

@@ -108,8 +108,8 @@ def load_mask(
         As `load_scan`; also when the file holds several labels or fractions.
     """
     scan = load_scan(path, identity=identity or Identity(), geometry=geometry)
-    values = np.unique(scan.data)
-    labels = values[values != 0]
+    # few voxels are lesion, and only those are sorted
+    labels = np.unique(scan.data[scan.data != 0])
     if labels.size > 1 or not all(_is_label(float(value)) for value in labels):
         shown = ", ".join(f"{v:g}" for v in labels[:5])
         msg = (
@@ -121,6 +121,27 @@ def load_mask(
     return LesionMask(
         data=scan.data > 0, grid=scan.grid, identity=scan.identity, method=source, flags=scan.remarks
     )
+
+
+def load_grid(path: Path | str, *, geometry: GeometrySettings | None = None) -> Grid:
+    """Return the voxel grid of an image by its header alone; its voxels are neither read nor checked.
+
+    Raises
+    ------
+    DamagedFileError, HeaderError
+        If there is no header, or it contradicts itself.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(8 * LONGEST_HEADER_BYTES)
+        if raw[:2] == _GZIP_MAGIC:
+            raw = zlib.decompressobj(wbits=31).decompress(raw, LONGEST_HEADER_BYTES)
+        grid, _ = settled_grid(read_header(raw), geometry=geometry or GeometrySettings())
+    except (OSError, zlib.error) as error:
+        msg = f"{path.name} has no header that can be read ({error}); copy it again from its source"
+        raise DamagedFileError(msg) from None
+    return grid
 
 
 def _is_label(value: float) -> bool:
@@ -262,6 +283,11 @@ def save_mask(mask: LesionMask, path: Path) -> None:
     save_array(mask.data.view(np.uint8), mask.grid, path, dtype="uint8")
 
 
+def mask_bytes(mask: LesionMask) -> bytes:
+    """Return what `save_mask` writes into a ``.nii.gz`` file."""
+    return gzip_bytes(nifti_bytes(mask.data.view(np.uint8), mask.grid, dtype="uint8"))
+
+
 def save_array(
     data: NDArray[Any],
     grid: Grid,
@@ -285,8 +311,25 @@ def save_array(
     ValueError
         If the stored numbers do not fit an integer ``dtype``.
     """
+    content = nifti_bytes(data, grid, dtype=dtype, slope=slope, intercept=intercept, name=path.name)
+    write_bytes(gzip_bytes(content) if path.suffix == ".gz" else content, path)
+
+
+def nifti_bytes(
+    data: NDArray[Any],
+    grid: Grid,
+    *,
+    dtype: str,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    name: str = "an image",
+) -> bytes:
+    """Return intensities as an uncompressed NIfTI-1 file with a clean header, its voxels from byte 352.
+
+    Parameters and errors as `save_array`; ``name`` is what the image is called in a message.
+    """
     target = np.dtype(dtype)
-    stored = _stored_numbers(data, target, slope=slope, intercept=intercept, name=path.name)
+    stored = _stored_numbers(data, target, slope=slope, intercept=intercept, name=name)
     image = nib.Nifti1Image(stored, np.array(grid.affine))
     image.header.set_data_dtype(target)
     image.header.set_xyzt_units("mm")
@@ -299,7 +342,13 @@ def save_array(
     if slope != 1.0 or intercept != 0.0:
         # nibabel writes no scale factors for integer arrays given as such; scl_slope is at byte 112
         content[112:120] = np.array([slope, intercept], dtype="<f4").tobytes()
-    write_bytes(gzip_bytes(bytes(content)) if path.suffix == ".gz" else bytes(content), path)
+    return bytes(content)
+
+
+def windowed(content: bytes, *, low: float, high: float) -> bytes:
+    """Return uncompressed NIfTI-1 bytes with the intensities shown as black and as white in the header."""
+    # cal_max is at byte 124, cal_min at 128
+    return content[:124] + np.array([high, low], dtype="<f4").tobytes() + content[132:]
 
 
 def _stored_numbers(

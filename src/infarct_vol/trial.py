@@ -14,14 +14,15 @@ from infarct_vol.errors import InfarctVolError, StudyError
 from infarct_vol.external import unused_masks
 from infarct_vol.files import file_sha256
 from infarct_vol.ledger import (
-    RecordStore,
-    VerifiedStore,
     changed_inputs,
     finished_record,
     heads_of,
     load_participants,
     save_participants,
     save_record,
+    save_study,
+    save_table_hashes,
+    tables_file,
 )
 from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
@@ -29,6 +30,9 @@ from infarct_vol.qa import figure_paths, render_participant, write_report
 from infarct_vol.qa.endpoint import report_run
 from infarct_vol.records import ParticipantRecord, VisitRecord
 from infarct_vol.repeatability import RepeatabilityLimit, read_repeatability
+from infarct_vol.review.freeze import note_tables, require_unlocked
+from infarct_vol.review.model import UNBLINDING
+from infarct_vol.review.store import ReviewedStore
 from infarct_vol.study import Study, open_study
 from infarct_vol.tables import (
     Outcomes,
@@ -132,8 +136,11 @@ def run_study(
     ------
     UsageError
         If study, protocol or output folder cannot be used; nothing is run then.
+    LockedStudyError
+        If the results in ``out`` are locked.
     """
     out = Path(out)
+    require_unlocked(out)
     study = study if isinstance(study, Study) else open_study(study)
     labels = tuple(participant_labels)
     chosen = study.select(labels) if labels else study
@@ -151,6 +158,7 @@ def run_study(
         write_dataset_description(out)
         write_protocol(protocol.to_toml(), out)
         save_participants(known, out)
+        save_study(study.root, out)
         cases = [Case(p, study.root, out, protocol, masks) for p in chosen.participants]
         todo, kept = _split(cases, on_progress)
         changed = _noted_changes(todo, out)
@@ -158,8 +166,9 @@ def run_study(
             record = done.result or _fault(done.task, done.error)
             if on_progress is not None:
                 on_progress(record.participant_id, "failed" if done.error else "done", len(record.visits))
-        records = tuple(VerifiedStore(out))
-        tables = _tabulated(records, out, protocol, randomization=randomization)
+        store = ReviewedStore(out, protocol)
+        records = tuple(store)
+        tables = _tabulated(store, protocol, records=records, randomization=randomization)
         compared = measured_against_truth(read_tables(out).volumes, truth) if truth else None
         report = write_report(out, records=records, protocol=protocol, truth=compared)
     unused = unused_masks(masks, study.participants) if masks is not None else ()
@@ -167,26 +176,38 @@ def run_study(
 
 
 def _tabulated(
-    records: Sequence[ParticipantRecord] | RecordStore,
-    out: Path,
+    store: ReviewedStore,
     protocol: Protocol,
     *,
+    records: Sequence[ParticipantRecord] | None = None,
     randomization: Path | None,
     outcomes: Outcomes | None = None,
     limit: RepeatabilityLimit | None = None,
 ) -> TablePaths:
-    """Write tables, datasets, pictures and the summary to hand over; note an unblinding before it happens."""
-    arms = None
+    """Write tables, datasets, pictures and the summary to hand over; note an unblinding before it happens.
+
+    Parameters
+    ----------
+    records
+        The records of the store, where they were read already.
+    """
+    out, arms = store.out, None
     if randomization is not None:
-        names = [head.participant_id for head in heads_of(records)]
+        names = [head.participant_id for head in heads_of(store)]
         arms = randomized_arms(randomization, participants=names, known=load_participants(out))
         AuditTrail(out).append(
-            "unblinding",
+            UNBLINDING,
             subject="tables",
             reason="a randomisation list was given",
             new=f"SHA-256 {file_sha256(randomization)}",
         )
-    paths = write_tables(records, out, protocol=protocol, arms=arms, outcomes=outcomes, limit=limit)
+    tables_file(out).unlink(missing_ok=True)  # hashes of other tables would call these altered
+    counted = store if records is None else records
+    paths = write_tables(
+        counted, out, protocol=protocol, arms=arms, outcomes=outcomes, limit=limit, reads=store.reads
+    )
+    save_table_hashes(out)
+    note_tables(out, as_of=store.sequence)
     report_run(out, protocol=protocol, arms=arms, outcomes=outcomes)
     return paths
 
@@ -273,7 +294,8 @@ def remake_tables(
 ) -> RemadeTables:
     """Write the tables, datasets, pictures and, where there is one, the report of a run again.
 
-    Every mask is held against its hash: the volume of a mask that changed since is left empty, and named.
+    What readers decided counts. Every mask is held against its hash: the volume of a mask that changed since
+    is left empty, and named.
 
     Parameters
     ----------
@@ -293,15 +315,19 @@ def remake_tables(
         If ``out`` holds no run, or a list does not fit its participants.
     MixedOutputError
         If its records were made by different protocols or versions.
+    LockedStudyError
+        If the results are locked and no randomisation list is given: a locked study may be unblinded.
     """
     out = Path(out)
     protocol = _protocol_in(out)
+    if randomization is None:
+        require_unlocked(out)
     with output_lock(out):
-        store = VerifiedStore(out)
+        store = ReviewedStore(out, protocol)
         doses = {head.participant_id: head.first_dose_time for head in store.heads}
         outcomes = read_outcomes(measures, first_doses=doses, protocol=protocol) if measures else None
         limit = read_repeatability(verification) if verification else None
-        paths = _tabulated(store, out, protocol, randomization=randomization, outcomes=outcomes, limit=limit)
+        paths = _tabulated(store, protocol, randomization=randomization, outcomes=outcomes, limit=limit)
         problems = tuple(store.problems)
         if (out / "report" / "index.html").is_file():
             # a page that shows arms must not stay beside blinded tables, nor the other way round
@@ -321,7 +347,7 @@ def remake_report(out: Path | str) -> Path:
     out = Path(out)
     protocol = _protocol_in(out)
     with output_lock(out):
-        return write_report(out, records=tuple(VerifiedStore(out)), protocol=protocol)
+        return write_report(out, records=tuple(ReviewedStore(out, protocol)), protocol=protocol)
 
 
 def _protocol_in(out: Path) -> Protocol:

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from infarct_vol.errors import InfarctVolError
 from infarct_vol.files import write_json
 from infarct_vol.qa.figures import Picture
+from infarct_vol.qa.page import data_uri
 from infarct_vol.records import ParticipantRecord, Record
 
 MANIFEST = "figures.json"
-FigureKind = Literal["trajectory", "mosaic", "side_by_side", "checkerboard"]
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+FigureKind = Literal["trajectory", "mosaic", "side_by_side", "checkerboard", "thumbnail"]
 
 
 class FigureEntry(Record):
@@ -43,14 +45,24 @@ class FigureList(Record):
 
     figures: tuple[FigureEntry, ...] = ()
     notes: tuple[FigureNote, ...] = ()
+    thumbnails: tuple[FigureEntry, ...] = ()
+    made_from: dict[str, str] = Field(
+        default_factory=dict, description="masks that were drawn: path in the output folder -> SHA-256"
+    )
+    values_sha256: str = Field("", description="SHA-256 of the values the trajectory was drawn from")
 
 
-def figure_folder(participant_id: str, out: Path) -> Path:
-    """Return where a participant's figures are; an id unfit for a folder name is made fit, unmistakably."""
+def safe_name(participant_id: str) -> str:
+    """Return a participant's name for files and folders; an unfit id is made fit, unmistakably."""
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", participant_id)[:64]
     if safe != participant_id or not safe:
         safe += "-" + hashlib.sha256(participant_id.encode()).hexdigest()[:8]
-    return out / "report" / "figures" / safe
+    return safe
+
+
+def figure_folder(participant_id: str, out: Path) -> Path:
+    """Return where a participant's figures are."""
+    return out / "report" / "figures" / safe_name(participant_id)
 
 
 def read_figures(participant_id: str, out: Path) -> FigureList | None:
@@ -69,18 +81,37 @@ def figure_paths(record: ParticipantRecord, out: Path) -> list[Path]:
     return [folder / MANIFEST, *(folder / f.file for f in (listed.figures if listed else ()))]
 
 
+def embedded_figure(participant_id: str, out: Path, figure: FigureEntry) -> str:
+    """Return a figure as an address that holds it; an empty text where its file is not there."""
+    held = figure_bytes(participant_id, out, figure)
+    media_type = _MEDIA_TYPES.get(Path(figure.file).suffix)
+    return data_uri(held, media_type) if held and media_type else ""
+
+
+def figure_bytes(participant_id: str, out: Path, figure: FigureEntry) -> bytes:
+    """Return the file of a figure; nothing where it is not there."""
+    try:
+        return (figure_folder(participant_id, out) / Path(figure.file).name).read_bytes()
+    except OSError:
+        return b""
+
+
 @dataclass
 class Album:
     """Collects one participant's figures; the manifest is written last, and old figures removed."""
 
     folder: Path
+    made_from: dict[str, str] = field(default_factory=dict)
+    values_sha256: str = ""
     figures: list[FigureEntry] = field(default_factory=list)
+    thumbnails: list[FigureEntry] = field(default_factory=list)
     notes: list[FigureNote] = field(default_factory=list)
 
     def add(self, picture: Picture, file: str, *, kind: FigureKind, visit: str, caption: str) -> None:
         """Write a picture and list it."""
         picture.save(self.folder / file, scale=1.5 if file.endswith(".png") else 1.0)
-        self.figures.append(FigureEntry(file=file, kind=kind, visit=visit, caption=caption))
+        listed = self.thumbnails if kind == "thumbnail" else self.figures
+        listed.append(FigureEntry(file=file, kind=kind, visit=visit, caption=caption))
 
     @contextmanager
     def attempt(self, visit: str, what: str) -> Iterator[None]:
@@ -92,10 +123,17 @@ class Album:
 
     def close(self) -> list[Path]:
         """Write the manifest, remove figures of an earlier run, and return the figures' paths."""
-        listed = FigureList(figures=tuple(self.figures), notes=tuple(self.notes))
+        listed = FigureList(
+            figures=tuple(self.figures),
+            notes=tuple(self.notes),
+            thumbnails=tuple(self.thumbnails),
+            made_from=self.made_from,
+            values_sha256=self.values_sha256,
+        )
         write_json(listed.model_dump(mode="json"), self.folder / MANIFEST)
         paths = [self.folder / figure.file for figure in self.figures]
+        small = [self.folder / figure.file for figure in self.thumbnails]
         for old in self.folder.glob("*.[jp][pn]g"):
-            if old not in paths:
+            if old not in (*paths, *small):
                 old.unlink()
         return paths

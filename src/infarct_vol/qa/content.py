@@ -12,6 +12,7 @@ import pandas as pd
 
 from infarct_vol.qa.album import FigureList
 from infarct_vol.qa.places import component_lines, edit_lines
+from infarct_vol.qa.states import state_label, visit_state
 from infarct_vol.qa.wording import (
     ADVICE,
     PARAMETER_LABELS,
@@ -31,20 +32,10 @@ FOLLOW_UPS = ANALYSED_VISITS[1:]
 PRIMARY: Sequence[str] = ("infarct", "infarct_flair")
 
 
-def visit_state(visit: VisitRecord) -> str:
-    """Return a visit's state as the page colours it: its status, or ``flagged`` if a reader should look."""
-    return "flagged" if visit.status == "measured" and visit.flags else visit.status
-
-
-def state_label(state: str) -> str:
-    """Return the word for a visit's state."""
-    return "measured, flagged" if state == "flagged" else STATUS_LABELS.get(state, state)
-
-
 def counts(records: Sequence[ParticipantRecord]) -> dict[str, int]:
     """Return numbers of participants and of analysed visits by state."""
-    states = [visit_state(v) for r in records for v in r.visits if v.visit in ANALYSED_VISITS]
-    found = {state: states.count(state) for state in ("measured", "flagged", *ADVICE)}
+    states = [visit_state(v, r.rows) for r in records for v in r.visits if v.visit in ANALYSED_VISITS]
+    found = {state: states.count(state) for state in ("measured", "flagged", "reviewed", "edited", *ADVICE)}
     return {"participants": len(records), "visits": len(states), **found}
 
 
@@ -55,6 +46,8 @@ def cards(found: Mapping[str, int]) -> list[Cells]:
         ("visits", "visits planned", ""),
         ("measured", "measured", "no remark"),
         ("flagged", "measured, flagged", "a reader should look"),
+        ("reviewed", "reviewed", "accepted by a reader"),
+        ("edited", "edited", "corrected by a reader"),
         ("failed", "failed or refused", "no value; see what failed"),
         ("not_measurable", "not measurable", "no value; see what failed"),
         ("missing", "missing", "no scan; nothing imputed"),
@@ -70,13 +63,17 @@ def cards(found: Mapping[str, int]) -> list[Cells]:
 
 def sentences(found: Mapping[str, int], summary: pd.DataFrame) -> list[str]:
     """Return the result in words."""
-    valued = found["measured"] + found["flagged"]
+    valued = sum(found[state] for state in ("measured", "flagged", "reviewed", "edited"))
+    excluded = f", {found['excluded']} excluded" if found["excluded"] else ""
     lines = [
         f"{_count(found['participants'], 'participant')} with {_count(found['visits'], 'planned visit')}: "
         f"{valued} measured (of which {found['flagged']} flagged for a reader), "
         f"{found['failed']} failed or refused, {found['not_measurable']} not measurable, "
-        f"{found['missing']} missing."
+        f"{found['missing']} missing{excluded}."
     ]
+    if found["reviewed"] or found["edited"]:
+        accepted = _count(found["reviewed"] + found["edited"], "visit")
+        lines.append(f"{accepted} accepted by a reader, of which {found['edited']} after a correction.")
     pooled = summary[summary["arm"].isin(("all", "")) & (summary["parameter"] == "infarct")]
     medians = [
         f"{number(row['volume_median'])} mL at {visit_label(row['visit'])} (n = {int(row['volume_n'])})"
@@ -158,7 +155,7 @@ def _volume_cell(record: ParticipantRecord, name: str) -> Cells:
     if has_value(row.volume_ml):
         hint = "; ".join(visit.flags)
         text, modality = millilitres(row.volume_ml), (row.modality or "").upper()
-        return {"state": visit_state(visit), "text": text, "modality": modality, "hint": hint}
+        return {"state": visit_state(visit, record.rows), "text": text, "modality": modality, "hint": hint}
     return {"state": row.status, "text": STATUS_LABELS[row.status], "modality": "", "hint": row.reason}
 
 
@@ -254,18 +251,18 @@ def flags(records: Sequence[ParticipantRecord]) -> list[Cells]:
 
 
 def participant(record: ParticipantRecord, drawn: FigureList | None, *, at: int) -> Cells:
-    """Return everything the page shows of one participant."""
+    """Return everything the page shows of one participant, but for what the audit trail says."""
     drawn = drawn or FigureList()
-    states = [(visit_label(v.visit), visit_state(v)) for v in record.visits]
+    states = [(visit_label(v.visit), visit_state(v, record.rows)) for v in record.visits]
     facts = [("site", record.site), ("first dose", record.first_dose_time)]
     return {
         "id": record.participant_id,
         "anchor": f"participant-{at}",
         "facts": [(name, value) for name, value in facts if value],
         "states": [{"visit": visit, "state": state, "label": state_label(state)} for visit, state in states],
-        "needs_look": any(state != "measured" for _, state in states),
+        "needs_look": any(state not in ("measured", "reviewed", "edited") for _, state in states),
         "rows": [_row_cells(row) for row in record.rows],
-        "visits": [_visit_cells(visit, drawn) for visit in record.visits],
+        "visits": [_visit_cells(visit, drawn, record.rows) for visit in record.visits],
         "overview": [f for f in drawn.figures if not f.visit],
         "registrations": list(_registrations(record)),
         "accounting": list(_accounting(record)),
@@ -292,14 +289,14 @@ def _row_cells(row: VolumeRow) -> Cells:
         "low_high": low_high,
         "voxels": "" if row.voxel_count is None else f"{row.voxel_count:,}",
         "pieces": "" if row.lesion_count is None else str(row.lesion_count),
-        "state": row.status if row.status in ADVICE else "measured",
+        "state": row.status,
         "status": STATUS_LABELS[row.status],
         "reason": row.reason,
     }
 
 
-def _visit_cells(visit: VisitRecord, drawn: FigureList) -> Cells:
-    state = visit_state(visit)
+def _visit_cells(visit: VisitRecord, drawn: FigureList, rows: Sequence[VolumeRow]) -> Cells:
+    state = visit_state(visit, rows)
     return {
         "label": visit_label(visit.visit),
         "session": visit.session_id or "",

@@ -207,9 +207,23 @@ class Sheet:
         """Draw a filled rectangle (left, top, width, height)."""
         self.axes.add_patch(Rectangle(box[:2], box[2], box[3], fc=colour, ec="none"))
 
-    def outline(self, mask: NDArray[np.bool_], placed: Placed, *, colour: str, width: float = 0.8) -> None:
-        """Draw the voxel edges of a (rows, columns) mask over a placed slice, unfilled."""
+    def outline(
+        self,
+        mask: NDArray[np.bool_],
+        placed: Placed,
+        *,
+        colour: str,
+        width: float = 0.8,
+        dashed: bool = False,
+    ) -> None:
+        """Draw the voxel edges of a (rows, columns) mask over a placed slice, unfilled.
+
+        ``dashed`` draws every other voxel edge.
+        """
         segments = outline_segments(mask)
+        if dashed:
+            # the first ends of neighbouring edges differ by one in one coordinate
+            segments = segments[segments[:, 0].sum(axis=1) % 2 == 0]
         if not len(segments):
             return
         scaled = segments * (placed.column_px, placed.row_px) + (placed.left, placed.top)

@@ -23,7 +23,7 @@ from infarct_vol.qa.display import (
     turned_masks,
     window,
 )
-from infarct_vol.qa.figures import Picture, Sheet, colour_of, house_style
+from infarct_vol.qa.figures import COLOURS, Picture, Sheet, colour_of, house_style
 from infarct_vol.qa.wording import visit_label
 
 Contours = Mapping[str, "LesionMask | None"]
@@ -36,6 +36,9 @@ LABEL_PX = 16
 SECTION_PX = 22
 GUTTER_PX = 70
 COLUMNS = 6
+DASHED = "automatic"
+"""The contour that does not count where another one does; drawn thin and dashed."""
+THUMBNAIL_PX = 150
 CLOSE_UP_MARGIN_MM = 18.0
 CLOSE_UP_LEAST_MM = 64.0
 
@@ -124,6 +127,40 @@ def lesion_mosaic(
     return sheet.finish()
 
 
+@house_style
+def lesion_thumbnail(scan: Scan, contours: Contours) -> Picture:
+    """Draw the slice with the largest lesion area and its contours, small; a middle slice without one.
+
+    Parameters
+    ----------
+    scan
+        The image measured.
+    contours
+        As `lesion_mosaic` takes them.
+
+    Raises
+    ------
+    GridMismatchError
+        If a mask is not on the scan's grid.
+    """
+    layer = _layer(scan, contours)
+    counted = {name: mask for name, mask in layer.masks.items() if name != DASHED}
+    union = replace(layer, masks=counted).union
+    others = tuple(axis for axis in range(3) if axis != layer.view.axis)
+    area = np.count_nonzero(union, axis=others)
+    index = int(np.argmax(area)) if area.any() else head_slices(layer.view, most=1)[0]
+    crop = head_crop(layer.view)
+    row_mm, column_mm = layer.view.pixel_mm
+    rows, columns = (part.stop - part.start for part in crop)
+    height = THUMBNAIL_PX * min(max(rows * row_mm / (columns * column_mm), 0.6), 1.3)
+    sheet = Sheet(THUMBNAIL_PX, round(height))
+    box = (0.0, 0.0, float(THUMBNAIL_PX), float(round(height)))
+    _tile(sheet, layer, index, crop, box=box, smooth=True, labelled=False)
+    for letter, x in zip(layer.view.edge_letters, (7, THUMBNAIL_PX - 7), strict=True):
+        sheet.text(letter, x, 9, size=7, colour="#ffffff", align="center")
+    return sheet.finish()
+
+
 def _close_up_slices(view: SliceView, union: NDArray[np.bool_]) -> list[int]:
     """Return the slice with most lesion in each of up to six equal parts of the lesion."""
     others = tuple(a for a in range(3) if a != view.axis)
@@ -175,7 +212,7 @@ def sheet_header(
         sheet.text("no lesion found: 0.0 mL", left, 36, size=8.5, colour="#ffffff", bold=True)
         return
     for words, colour in legend:
-        sheet.frame((left, 31, 10, 10), colour=colour)
+        sheet.frame((left, 31, 10, 10), colour=colour, dashed=colour == COLOURS[DASHED])
         sheet.text(words, left + 16, 36, size=8.5, colour="#ffffff")
         left += 36 + 6.6 * len(words)
 
@@ -198,7 +235,9 @@ def _tile(
     if outlined:
         for name, mask in layer.masks.items():
             outline = np.asarray(view.plane(index, data=mask)[crop], dtype=np.bool_)
-            sheet.outline(outline, placed, colour=layer.colours[name])
+            dashed = name == DASHED
+            width = 0.6 if dashed else 0.8
+            sheet.outline(outline, placed, colour=layer.colours[name], width=width, dashed=dashed)
     if labelled:
         left, top, width, height = box
         sheet.text(view.edge_letters[0], left + 5, top + 10, size=8, colour="#ffffff")

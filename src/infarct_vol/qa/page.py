@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,19 @@ from infarct_vol.qa.figures import Picture
 _ASSETS = Path(__file__).parent / "assets"
 
 
-def rendered(template: str, **context: Any) -> bytes:
+def rendered(template: str, *, more_style: str = "", **context: Any) -> bytes:
     """Return a page; everything in the context is escaped.
 
     Parameters
     ----------
     template
         File in ``qa/templates``; it is given ``style``, ``script`` and ``policy`` too.
+    more_style
+        Style sheet of the page itself, after that of the house.
     context
         What the template names.
     """
-    style = house_style_sheet()
+    style = house_style_sheet() + more_style
     script = (_ASSETS / "report.js").read_text(encoding="utf-8")
     page = _environment().get_template(template)
     # style and script are our own files
@@ -36,6 +39,17 @@ def rendered(template: str, **context: Any) -> bytes:
 def house_style_sheet() -> str:
     """Return the style sheet every page of ours carries."""
     return (_ASSETS / "report.css").read_text(encoding="utf-8")
+
+
+def asset(name: str) -> str:
+    """Return one of our own files that pages carry."""
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def css_text(words: str) -> str:
+    """Return words as a string of a style sheet; every character but letters, digits and a few is escaped."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " .,-_:") else f"\\{ord(c):x} " for c in words)
+    return f'"{plain}"'
 
 
 def policy_hash(text: str) -> str:
@@ -53,6 +67,7 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
+@functools.cache
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("infarct_vol.qa", "templates"),

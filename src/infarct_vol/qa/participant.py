@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from infarct_vol.diffusion import images_from_series
-from infarct_vol.files import nifti_stem
+from infarct_vol.files import file_sha256, nifti_stem
 from infarct_vol.geometry import Grid
 from infarct_vol.images import MODALITY_LABELS, Identity, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
-from infarct_vol.qa.album import Album, figure_folder
+from infarct_vol.qa.album import Album, FigureList, figure_folder, read_figures
 from infarct_vol.qa.checkerboard import checkerboard
-from infarct_vol.qa.overlays import lesion_mosaic, side_by_side
+from infarct_vol.qa.overlays import lesion_mosaic, lesion_thumbnail, side_by_side
 from infarct_vol.qa.trajectories import participant_trajectory
 from infarct_vol.qa.wording import STATUS_LABELS, session_label, visit_label
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
@@ -61,11 +63,17 @@ def render_participant(
         The pictures, in reading order. An image that cannot be read leaves a note in the manifest.
     """
     shelf = _Shelf(record, study_root, out, protocol)
-    album = Album(figure_folder(record.participant_id, out))
+    album = Album(
+        figure_folder(record.participant_id, out),
+        made_from=drawn_masks(record, out),
+        values_sha256=drawn_values(record),
+    )
     _draw_trajectory(album, record, protocol)
     matched: _Matched | None = None
     for at, visit in enumerate(record.visits):
         shown = _draw_mosaics(album, shelf, visit, prefix=f"{at:02d}")
+        with album.attempt(visit.visit, "small picture"):
+            _draw_thumbnail(album, visit, shown, prefix=f"{at:02d}")
         if visit.visit == "baseline" and "flair" in shown:
             matched = _Matched(*shown["flair"])
             with album.attempt(visit.visit, "checkerboard of FLAIR and DWI"):
@@ -78,6 +86,43 @@ def render_participant(
         with album.attempt("baseline", "pictures side by side"):
             _draw_side_by_side(album, record.participant_id, matched)
     return album.close()
+
+
+def drawn_masks(record: ParticipantRecord, out: Path) -> dict[str, str]:
+    """Return the masks a participant's pictures show: path in the output folder -> SHA-256.
+
+    A mask that is gone has an empty one.
+    """
+    keys = [key for names in _CONTOURS_OF.values() for key in names.values()]
+    paths = {visit.masks[key] for visit in record.visits for key in keys if key in visit.masks}
+    return {path: record.outputs.get(path) or _sha256(out / path) for path in sorted(paths)}
+
+
+def _sha256(path: Path) -> str:
+    return file_sha256(path) if path.is_file() else ""
+
+
+def drawn_values(record: ParticipantRecord) -> str:
+    """Return the SHA-256 of the values a participant's trajectory shows."""
+    shown = ("visit", "parameter", "modality", "study_day", "volume_ml", "volume_ml_low", "volume_ml_high")
+    rows = [row.model_dump(include=set(shown)) for row in record.rows]
+    words = ["" if row.volume_ml is not None else row.status for row in record.rows]
+    return hashlib.sha256(json.dumps([rows, words], sort_keys=True).encode()).hexdigest()
+
+
+def redraw_trajectory(record: ParticipantRecord, *, out: Path, protocol: Protocol) -> None:
+    """Draw a participant's trajectory again, which needs no scan, and leave the other figures as they are."""
+    drawn = read_figures(record.participant_id, out) or FigureList()
+    album = Album(
+        figure_folder(record.participant_id, out),
+        made_from=drawn.made_from,
+        values_sha256=drawn_values(record),
+        thumbnails=list(drawn.thumbnails),
+        notes=list(drawn.notes),
+    )
+    _draw_trajectory(album, record, protocol)
+    album.figures += [figure for figure in drawn.figures if figure.kind != "trajectory"]
+    album.close()
 
 
 Masks = dict[str, LesionMask | None]
@@ -176,6 +221,20 @@ def _draw_mosaics(album: Album, shelf: _Shelf, visit: VisitRecord, *, prefix: st
             album.add(picture, file, kind="mosaic", visit=visit.visit, caption=caption)
             shown[modality] = scan, masks
     return shown
+
+
+def _draw_thumbnail(album: Album, visit: VisitRecord, shown: Shown, *, prefix: str) -> None:
+    """Draw a visit's primary image small, for the sheet that shows the whole trial."""
+    order = ("dwi", "flair") if visit.visit == "baseline" else ("flair", "dwi")
+    modality = next((name for name in order if name in shown), None)
+    if modality is None:
+        return
+    scan, masks = shown[modality]
+    label = MODALITY_LABELS[scan.modality]
+    caption = f"{label} at {visit_label(visit.visit)}, slice with the largest lesion area."
+    picture = lesion_thumbnail(scan, masks)
+    file = f"thumbnail_{prefix}_{visit.visit}.jpg"
+    album.add(picture, file, kind="thumbnail", visit=visit.visit, caption=caption)
 
 
 def _absence(visit: VisitRecord) -> str:

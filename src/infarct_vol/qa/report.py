@@ -13,15 +13,17 @@ from infarct_vol._version import __version__
 from infarct_vol.files import write_bytes
 from infarct_vol.protocol import Protocol
 from infarct_vol.qa import content
-from infarct_vol.qa.album import FigureEntry, figure_folder, read_figures
-from infarct_vol.qa.page import data_uri, embedded, rendered
+from infarct_vol.qa.album import embedded_figure, read_figures
+from infarct_vol.qa.page import embedded, rendered
+from infarct_vol.qa.review.decisions import decision_lines, version_lines
+from infarct_vol.qa.review.figures import BEHIND, pictures_behind
+from infarct_vol.qa.review.listing import participant_file
+from infarct_vol.qa.review.source import ReviewSource, open_source
 from infarct_vol.qa.trajectories import arms_of, measured_against_true, trial_change
 from infarct_vol.qa.wording import PARAMETER_LABELS, visit_label
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.tables import Tables, read_tables
-
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 def write_report(
@@ -59,12 +61,14 @@ def write_report(
     out = Path(out)
     ordered = sorted(records, key=lambda record: record.participant_id)
     tables = read_tables(out)
+    source = open_source(out, protocol=protocol)
     page = rendered(
         "report.html.j2",
         **_head(ordered, tables, protocol),
         **_results(ordered, tables),
         **_truth(truth),
-        participants=[_participant(r, out, at=at) for at, r in enumerate(ordered, start=1)],
+        **_links(out),
+        participants=[_participant(r, out, source, at=at) for at, r in enumerate(ordered, start=1)],
     )
     path = out / "report" / "index.html"
     write_bytes(page, path)
@@ -119,15 +123,22 @@ def _truth(truth: pd.DataFrame | None) -> dict[str, Any]:
     return {"truth_rows": rows, "truth_words": words, "truth_chart": embedded(chart)}
 
 
-def _participant(record: ParticipantRecord, out: Path, *, at: int) -> dict[str, Any]:
-    cells = content.participant(record, read_figures(record.participant_id, out), at=at)
-    # a picture is read when the template reaches it, so that few are in memory at once
-    return {**cells, "embed": partial(_embedded_file, figure_folder(record.participant_id, out))}
+def _links(out: Path) -> dict[str, str]:
+    """Return the pages of the review that are there; an empty text for one that is not."""
+    names = {"contact_sheet": "contact_sheet.html", "review_pdf": "review.pdf"}
+    return {key: file if (out / "report" / file).is_file() else "" for key, file in names.items()}
 
 
-def _embedded_file(folder: Path, figure: FigureEntry) -> str:
-    path = folder / Path(figure.file).name
-    try:
-        return data_uri(path.read_bytes(), _MEDIA_TYPES[path.suffix])
-    except (OSError, KeyError):
-        return ""
+def _participant(record: ParticipantRecord, out: Path, source: ReviewSource, *, at: int) -> dict[str, Any]:
+    drawn = read_figures(record.participant_id, out)
+    one = source.of(record)
+    file = participant_file(record.participant_id)
+    return {
+        **content.participant(record, drawn, at=at),
+        "decisions": decision_lines(one),
+        "versions_of_masks": version_lines(one),
+        "pictures_note": BEHIND if pictures_behind(record, drawn, out) else "",
+        "file": file if (out / "report" / file).is_file() else "",
+        # a picture is read when the template reaches it, so that few are in memory at once
+        "embed": partial(embedded_figure, record.participant_id, out),
+    }

@@ -33,6 +33,7 @@ ENROLMENT = "reader enrolled"
 SIGNED_IN = "signed in"
 READING_OPENED = "reading opened"
 """The first entry of a reading: holds the random key that codes and orders are drawn with."""
+UNBLINDING = "unblinding"
 LOCK = "lock"
 UNLOCK = "unlock"
 

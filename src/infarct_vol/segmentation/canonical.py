@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.geometry import MM3_PER_ML, Grid
+from infarct_vol.geometry import MM3_PER_ML, AxisOrder, Grid
 from infarct_vol.segmentation.cleanup import bounding_box
 
 MARGIN_VOXELS = (2, 2, 2)
@@ -26,10 +25,8 @@ class Frame:
 
     Parameters
     ----------
-    order
-        Source axis of each canonical axis.
-    flip
-        Whether the canonical axis runs against its source axis.
+    axes
+        Order and direction of the canonical axes.
     box
         Slices of the working box in the canonical array.
     full_shape
@@ -38,8 +35,7 @@ class Frame:
         (3,) voxel spacing along canonical axes.
     """
 
-    order: tuple[int, int, int]
-    flip: tuple[bool, bool, bool]
+    axes: AxisOrder
     box: tuple[slice, slice, slice]
     full_shape: tuple[int, int, int]
     spacing_mm: NDArray[np.float64]
@@ -52,15 +48,13 @@ class Frame:
 
     def take(self, data: NDArray[Any]) -> NDArray[Any]:
         """Copy the working box of a native (I, J, K) array in canonical axis order."""
-        return np.ascontiguousarray(_reorder(data, self.order, self.flip)[self.box])
+        return np.ascontiguousarray(self.axes.canonical(data)[self.box])
 
     def put_back(self, values: NDArray[Value], *, outside: float = 0) -> NDArray[Value]:
         """Return values of the working box as a native (I, J, K) array; ``outside`` fills the rest."""
         full = np.full(self.full_shape, outside, dtype=values.dtype)
         full[self.box] = values
-        inverse = (self.order.index(0), self.order.index(1), self.order.index(2))
-        steps = tuple(slice(None, None, -1 if f else 1) for f in self.flip)
-        return np.ascontiguousarray(np.transpose(full[steps], inverse))
+        return np.ascontiguousarray(self.axes.native(full))
 
 
 def canonical_frame(grid: Grid, brain: NDArray[np.bool_]) -> Frame:
@@ -71,21 +65,12 @@ def canonical_frame(grid: Grid, brain: NDArray[np.bool_]) -> Frame:
     ValueError
         If the brain mask is empty.
     """
-    codes = nib.io_orientation(grid.affine)
-    source = [int(np.flatnonzero(codes[:, 0] == axis)[0]) for axis in range(3)]
-    order = (source[0], source[1], source[2])
-    flips = [bool(codes[axis, 1] < 0) for axis in order]
-    flip = (flips[0], flips[1], flips[2])
-    turned = _reorder(brain, order, flip)
+    axes = AxisOrder.of(grid)
+    turned = axes.canonical(brain)
     shape = turned.shape
     return Frame(
-        order=order,
-        flip=flip,
+        axes=axes,
         box=bounding_box(turned, margin=MARGIN_VOXELS),
         full_shape=(shape[0], shape[1], shape[2]),
-        spacing_mm=grid.spacing_mm[list(order)],
+        spacing_mm=grid.spacing_mm[list(axes.order)],
     )
-
-
-def _reorder(data: NDArray[Any], order: tuple[int, int, int], flip: tuple[bool, bool, bool]) -> NDArray[Any]:
-    return np.transpose(data, order)[tuple(slice(None, None, -1 if f else 1) for f in flip)]

@@ -42,7 +42,7 @@ def frame_grid(grid: Grid, frame: Frame) -> Grid:
     """Return the grid of a frame's working box in scanner RAS+ mm; ``grid`` is the scan's native one."""
     turn = np.zeros((4, 4))
     turn[3, 3] = 1.0
-    for canonical, (source, flipped) in enumerate(zip(frame.order, frame.flip, strict=True)):
+    for canonical, (source, flipped) in enumerate(zip(frame.axes.order, frame.axes.flip, strict=True)):
         turn[source, canonical] = -1.0 if flipped else 1.0
         turn[source, 3] = grid.shape[source] - 1 if flipped else 0.0
     return Grid(frame.full_shape, grid.affine @ turn).crop(frame.box)

@@ -55,7 +55,7 @@ def reader_flags(
 
 def _cut_off(mask: Mask, case: PreparedCase, *, slice_axis: int) -> list[str]:
     frame = case.frame
-    axis = frame.order.index(slice_axis)
+    axis = frame.axes.order.index(slice_axis)
     slices = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) + frame.box[axis].start
     ends = {0: "lowest", frame.full_shape[axis] - 1: "highest"} if axis == 2 else {}
     if axis != 2:

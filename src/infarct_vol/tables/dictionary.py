@@ -40,11 +40,16 @@ _SHARED: dict[str, tuple[str, str]] = {
     "lesion_count": ("", "connected components, by the protocol's neighbourhood"),
     "volume_ml_low": ("mL", "lower limit when thresholds or the boundary move within stated limits"),
     "volume_ml_high": ("mL", "upper limit when thresholds or the boundary move within stated limits"),
-    "status": ("", "measured, reviewed, edited (with a volume); not_measurable, failed, missing, excluded"),
+    "status": (
+        "",
+        "measured; reviewed: accepted by a reader; edited: drawn by a reader (all with a volume); "
+        "not_measurable, failed, missing, excluded: rejected by a reader, or by the protocol",
+    ),
     "reason": ("", "why a number is absent, or what to know about it"),
     "source": (
         "",
-        "who drew the mask that counts: automatic, or external with the mask's file name and SHA-256",
+        "who drew the mask that counts: automatic; external with the mask's file name and SHA-256; edited "
+        "with reader and time of the decision; or the mean of two reads",
     ),
     "mask_path": ("", "mask file, relative to the output folder"),
     "partial_volume_ml": (
@@ -54,9 +59,14 @@ _SHARED: dict[str, tuple[str, str]] = {
     "flags": ("", "what a reader should look at"),
     "protocol_sha256": ("", "SHA-256 of the effective protocol"),
     "version": ("", "version of infarct-vol that measured"),
-    "automatic_volume_ml": ("mL", "volume of the automatic mask, where a mask made elsewhere counts"),
-    "edit_difference_ml": ("mL", "volume_ml - automatic_volume_ml, where a mask made elsewhere counts"),
-    "edit_dice": ("", "overlap (Dice) of both masks, 0 to 1, where a mask made elsewhere counts"),
+    "automatic_volume_ml": ("mL", "volume of the automatic mask, where a reader's mask counts"),
+    "edit_difference_ml": ("mL", "volume_ml - automatic_volume_ml, where a reader's mask counts"),
+    "edit_dice": ("", "overlap (Dice) of both masks, 0 to 1, where a reader's mask counts"),
+    "reader": ("", "role and number of the reader, by order of enrolment"),
+    "kind": ("", "open; read: blinded; reread: blinded again; adjudication"),
+    "read_number": ("", "1: first read of the item by this reader; 2: second"),
+    "verdict": ("", "accept, reject, query or not_measurable"),
+    "mask_sha256": ("", "SHA-256 of the mask that was judged"),
     "component": ("", "number of the connected component in its mask, the largest first"),
     "centroid_x_mm": ("mm", "mean of its voxel centres, scanner space, to the patient's right"),
     "centroid_y_mm": ("mm", "mean of its voxel centres, scanner space, to the front"),

@@ -19,6 +19,7 @@ from infarct_vol.ledger import RecordHead, RecordStore, heads_of
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, VolumeRow
 from infarct_vol.repeatability import RepeatabilityLimit
+from infarct_vol.review.standing import Read
 from infarct_vol.statistics.models import ModelRow, model_rows
 from infarct_vol.tables import adam, bds, correlations, sdtm
 from infarct_vol.tables.components import ComponentRow, component_rows
@@ -28,6 +29,8 @@ from infarct_vol.tables.measurements import Measurements
 from infarct_vol.tables.order import parameter_rank, visit_rank
 from infarct_vol.tables.outcomes import OutcomeChangeRow, OutcomeRow, Outcomes
 from infarct_vol.tables.randomization import blinding_of
+from infarct_vol.tables.reads import FOLDER as READS
+from infarct_vol.tables.reads import ReadRow, ReadRows
 from infarct_vol.tables.store import CsvTable, TableFiles
 from infarct_vol.tables.subjects import SubjectRows, Subjects, adsl
 from infarct_vol.tables.summary import (
@@ -41,7 +44,7 @@ from infarct_vol.tables.wide import LONG_COLUMNS, WIDE_COLUMNS, long_rows, wide_
 MODELLED = ("infarct", "infarct_flair")
 """Parameters whose change is modelled where arms are known: the primary one and the like-for-like series."""
 _UNDATED = datetime(1960, 1, 1)
-_OPTIONAL = ("models", "outcomes", "outcomes_change", "outcomes_summary", "correlations")
+_OPTIONAL = ("models", "outcomes", "outcomes_change", "outcomes_summary", "correlations", "reads")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def write_tables(
     arms: Mapping[str, str] | None = None,
     outcomes: Outcomes | None = None,
     limit: RepeatabilityLimit | None = None,
+    reads: Iterable[Read] = (),
 ) -> TablePaths:
     """Write ``OUT/tables/``; equal records give equal bytes, whatever their order.
 
@@ -90,6 +94,8 @@ def write_tables(
         when there are none, as are those of models when there is no list: the folder holds one set.
     limit
         What a change must exceed, where it is not the protocol's.
+    reads
+        Every read of an infarct; tables of reads that lie there are removed when there are none.
 
     Raises
     ------
@@ -105,15 +111,17 @@ def write_tables(
         else sorted(records, key=lambda record: record.participant_id)
     )
     folder = out / "tables"
-    trial = _Trial(protocol, arms, outcomes, limit)
+    trial = _Trial(protocol, arms, outcomes, limit, ReadRows(reads))
     with TableFiles(folder) as files:
         trial.write_volumes(ordered, files)
         trial.write_summaries(files)
         trial.write_outcomes(files)
-        meanings = dictionary_rows(files.columns)
+        trial.write_reads(files)
+        # the tables of single readers have columns of the table of all
+        meanings = dictionary_rows({name: of for name, of in files.columns.items() if "/" not in name})
         files.open("data_dictionary", tuple(DictionaryRow.model_fields)).write(meanings)
         trial.write_datasets(folder)
-    for name in _OPTIONAL:
+    for name in (*_OPTIONAL, *(f"{READS}/{path.stem}" for path in (folder / READS).glob("*.csv"))):
         if name not in files.columns:
             (folder / f"{name}.csv").unlink(missing_ok=True)
     return TablePaths(
@@ -136,8 +144,10 @@ class _Trial:
         arms: Mapping[str, str] | None,
         outcomes: Outcomes | None,
         limit: RepeatabilityLimit | None,
+        reads: ReadRows,
     ) -> None:
         self.limit = limit
+        self.reads = reads
         self.protocol = protocol
         self.arms = arms
         self.outcomes = outcomes
@@ -175,6 +185,7 @@ class _Trial:
         self.version = record.version
         self.measurements.add(record, volumes, changes)
         self.subjects.add(record)
+        self.reads.add(record)
         self.summary.add(volumes, changes)
         self.times.update(row.acq_time for row in volumes if row.acq_time)
         for row in changes:
@@ -211,6 +222,15 @@ class _Trial:
         self._table(files, "outcomes_summary", tuple(OutcomeSummaryRow.model_fields)).write(summarised)
         table = self._table(files, "correlations", correlations.COLUMNS)
         table.write(correlations.rows(self.measured, visits, arms=self.arms))
+
+    def write_reads(self, files: TableFiles) -> None:
+        """Write the table of reads and one a reader and read, if anything was read."""
+        if not self.reads.rows:
+            return
+        columns = tuple(ReadRow.model_fields)
+        self._table(files, "reads", columns).write(self.reads.rows)
+        for name, rows in self.reads.tables():
+            self._table(files, name, columns).write(rows)
 
     def write_datasets(self, folder: Path) -> None:
         """Write the listings, the analysis datasets and the programs that read them."""

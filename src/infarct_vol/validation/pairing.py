@@ -297,7 +297,9 @@ def _row_pair(one: Mapping[str, Any], two: Mapping[str, Any]) -> Pair:
 
 def _row_side(row: Mapping[str, Any]) -> Stated:
     table = Path(row["table"])
-    home = table.parent.parent if table.parent.name == "tables" else table.parent
+    # beside the table, or above the folders 'tables' and 'tables/reads' of a run
+    above = [folder for folder in table.parents[:2] if folder.name in ("tables", "reads")]
+    home = table.parents[len(above)]
     mask = home / row["mask_path"] if row.get("mask_path") else None
     return Stated(
         name=row["table"],

@@ -1,0 +1,322 @@
+"""What the page shows of a case, as plain values; what a reader must not see is not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from infarct_vol.audit import Entry
+from infarct_vol.desk.pictures import Pictures, link_of
+from infarct_vol.images import MODALITY_LABELS, Modality
+from infarct_vol.measurement import place_text
+from infarct_vol.qa.wording import visit_label
+from infarct_vol.records import ComponentRecord, ParticipantRecord, VisitRecord
+from infarct_vol.review.cases import Case, Facts
+from infarct_vol.review.model import DECISION, EDIT, LATE_DECISION, LATE_EDIT, Decision, MaskKey, MaskVersion
+from infarct_vol.review.orientation import Display
+from infarct_vol.review.state import Decided, Reading, Saved
+
+Cells = dict[str, Any]
+MASK_LABELS: Mapping[MaskKey, str] = {
+    "dwi": "Infarct",
+    "flair": "Infarct",
+    "cavity": "Cavity",
+    "new_lesion": "New lesion",
+}
+_SHOWN: tuple[Modality, ...] = ("dwi", "adc", "flair")
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """Builds the page's view of one case.
+
+    Parameters
+    ----------
+    case
+        The participant as one reader reads them.
+    reading
+        What was read so far.
+    pictures
+        Where scans and masks come from.
+    record
+        The participant's record with what counts by now; the run's own where the reading is blinded.
+    """
+
+    case: Case
+    reading: Reading
+    pictures: Pictures
+    record: ParticipantRecord
+
+    def cells(self) -> Cells:
+        """Return the whole case, but for its neighbours in the reader's list."""
+        panels = list(self._panels())
+        return {
+            "code": self.case.code,
+            "title": self.case.title,
+            "kind": self.case.kind,
+            "blinded": self.case.kind != "open",
+            "reference": self._reference(panels),
+            "panels": panels,
+            "visits": [self._visit(name, visit) for name, visit in self.case.visits.items()],
+            "history": list(self._history()),
+        }
+
+    # ---- panels ------------------------------------------------------------------------------------------
+
+    def _panels(self) -> Iterator[Cells]:
+        for name, visit in self.case.visits.items():
+            for modality in _SHOWN:
+                if visit.scan(modality) is not None and (modality == "flair" or visit.visit == "baseline"):
+                    yield self._panel(name, visit, modality)
+
+    def _panel(self, name: str, visit: VisitRecord, modality: Modality) -> Cells:
+        scan = visit.scan(modality)
+        assert scan is not None
+        link = link_of(self.case.record, visit, modality, self.pictures.out)
+        panel = f"{name}.{modality}"
+        return {
+            "id": panel,
+            "visit": name,
+            "label": f"{self.label(name, visit)} {MODALITY_LABELS[modality]}",
+            "modality": modality,
+            "shape": list(scan.shape),
+            "spacing_mm": list(scan.spacing_mm),
+            "window": None,
+            "linked": link.linked,
+            "note": link.note,
+            "volume": f"/api/cases/{self.case.code}/volumes/{panel}",
+        }
+
+    def _reference(self, panels: list[Cells]) -> str:
+        """Return the panel whose scanner space is the space of all: the baseline FLAIR where there is one."""
+        names = [name for name, visit in self.case.visits.items() if visit.visit == "baseline"]
+        at_baseline = {p["modality"]: p["id"] for p in panels if p["visit"] in names}
+        first = panels[0]["id"] if panels else ""
+        return str(at_baseline.get("flair") or at_baseline.get("dwi") or first)
+
+    def label(self, name: str, visit: VisitRecord) -> str:
+        """Return what a visit is called on the page."""
+        if self.case.hides_order:
+            return f"Visit {chr(ord('A') + int(name.removeprefix('v')) - 1)}"
+        return visit_label(visit.visit)
+
+    # ---- visits ------------------------------------------------------------------------------------------
+
+    def _visit(self, name: str, visit: VisitRecord) -> Cells:
+        own = {n: facts for n, facts in self.case.facts.items() if n.startswith(f"{name}.")}
+        hidden = self.case.hides_order
+        now = self.record.visit(visit.visit) or visit
+        registration = next((n for n, facts in own.items() if facts.registration is not None), None)
+        return {
+            "id": name,
+            "label": self.label(name, visit),
+            "study_day": None if hidden else visit.study_day,
+            "acq_time": None if hidden else visit.acq_time,
+            "status": now.status,
+            "reason": self.case.told(now.reason),
+            "flags": [self.case.told(flag) for flag in now.flags],
+            "registration": self._registration(registration) if registration else None,
+            "items": [self._item(n, facts) for n, facts in own.items() if facts.registration is None],
+        }
+
+    def _registration(self, name: str) -> Cells:
+        facts = self.case.facts[name]
+        found = facts.registration
+        assert found is not None
+        pair = (
+            "baseline \N{RIGHTWARDS ARROW} this visit"
+            if self.case.hides_order
+            else (f"{found.fixed} \N{RIGHTWARDS ARROW} {found.moving}")
+        )
+        return {
+            **self._judged(name, facts),
+            "pair": pair,
+            "verdict": found.verdict,
+            "reasons": [self.case.told(reason) for reason in found.reasons],
+            "metrics": dict(found.metrics),
+        }
+
+    def _judged(self, name: str, facts: Facts) -> Cells:
+        stream = self.case.stream(self.reading, facts)
+        adjudication = self.case.kind == "adjudication"
+        return {
+            "item": name,
+            "image": facts.item.image,
+            "revision": stream.revision,
+            "stale": not facts.fits(self.reading, stream),
+            "waiting": stream.waiting,
+            "due": self.reading.must_adjudicate(facts.item) if adjudication else True,
+            "decision": _decision(stream.decision),
+            "reads": list(self._reads(name, facts)) if adjudication else [],
+        }
+
+    def _item(self, name: str, facts: Facts) -> Cells:
+        shown = self.pictures.display(next(iter(facts.paths.values())))
+        stream = self.case.stream(self.reading, facts)
+        visible = self.case.visible(self.reading, facts)
+        masks = []
+        for key, automatic in facts.masks.items():
+            sha256 = stream.current.get(key, automatic)
+            saved = visible.get(sha256)
+            masks.append(self._mask(name, facts, key, saved, shown))
+        return {
+            **self._judged(name, facts),
+            "panel": f"{name.partition('.')[0]}.{facts.item.image}",
+            "masks": masks,
+            "versions": [self._version(name, saved) for saved in visible.values()],
+        }
+
+    def _mask(self, name: str, facts: Facts, key: MaskKey, saved: Saved | None, shown: Display) -> Cells:
+        automatic = facts.masks[key]
+        if saved is not None and saved.version.sha256 != automatic:
+            numbers = _numbers_of(saved.version)
+            components: tuple[ComponentRecord, ...] = saved.version.components
+            sha256, source = saved.version.sha256, "edited"
+        else:
+            components = facts.visit.components.get(key, ())
+            row = next((r for r in self.case.record.rows if r.mask_path == facts.paths[key]), None)
+            numbers = {
+                "volume_ml": row.volume_ml if row else sum(part.volume_ml for part in components),
+                "low": row.volume_ml_low if row else None,
+                "high": row.volume_ml_high if row else None,
+                "difference_ml": row.edit_difference_ml if row else None,
+            }
+            sha256 = automatic
+            source = "external" if row is not None and row.source.startswith("external") else "automatic"
+        return {
+            "key": key,
+            "label": MASK_LABELS[key],
+            "sha256": sha256,
+            "automatic_sha256": automatic,
+            "source": source,
+            "url": self.mask_url(name, key, sha256),
+            **numbers,
+            "components": [_component(n, part, shown) for n, part in enumerate(components, start=1)],
+        }
+
+    def mask_url(self, name: str, key: MaskKey, sha256: str) -> str:
+        """Return the address of one mask."""
+        return f"/api/cases/{self.case.code}/masks/{quote(name, safe='')}/{key}?sha256={sha256}"
+
+    def _version(self, name: str, saved: Saved) -> Cells:
+        version = saved.version
+        hidden = self.case.kind != "open"
+        return {
+            "key": version.key,
+            "sha256": version.sha256,
+            "url": self.mask_url(name, version.key, version.sha256),
+            "who": "" if hidden else saved.entry.who,
+            "utc": saved.entry.utc,
+            "reason": saved.entry.reason if not hidden or self._is_own(saved) else "",
+            "volume_ml": version.volume_ml,
+            "difference_ml": version.difference_ml,
+            "tool": version.tool,
+            "counts": saved.counts,
+        }
+
+    def _is_own(self, saved: Saved) -> bool:
+        return saved.entry.who == self.case.reader.name
+
+    def _reads(self, name: str, facts: Facts) -> Iterator[Cells]:
+        for number, one in enumerate(self.reading.blinded(facts.item), start=1):
+            masks = one.decision.masks
+            yield {
+                "number": number,
+                "verdict": one.decision.verdict,
+                "reason": one.entry.reason,
+                "volume_ml": one.decision.volume_ml,
+                "masks": [
+                    {"key": key, "sha256": sha256, "url": self.mask_url(name, key, sha256)}
+                    for key, sha256 in masks.items()
+                ],
+            }
+
+    # ---- history -----------------------------------------------------------------------------------------
+
+    def _history(self) -> Iterator[Cells]:
+        names = {facts.item.subject: name for name, facts in self.case.facts.items()}
+        for entry in self.reading.history(self.case.record.participant_id):
+            if entry.subject in names and self._may_see(entry):
+                yield {
+                    "sequence": entry.sequence,
+                    "utc": entry.utc,
+                    "who": entry.who,
+                    "action": entry.action,
+                    "subject": names[entry.subject],
+                    "reason": entry.reason,
+                    "text": _told(entry),
+                }
+
+    def _may_see(self, entry: Entry) -> bool:
+        if self.case.kind == "open":
+            return True
+        if entry.who != self.case.reader.name:
+            return False
+        return _kind_of(entry) == self.case.kind
+
+
+def _decision(decided: Decided | None) -> Cells | None:
+    if decided is None:
+        return None
+    entry, decision = decided
+    return {
+        "verdict": decision.verdict,
+        "reason": entry.reason,
+        "who": entry.who,
+        "utc": entry.utc,
+        "sequence": entry.sequence,
+        "chosen": decision.chosen,
+        "volume_ml": decision.volume_ml,
+    }
+
+
+def _numbers_of(version: MaskVersion) -> Cells:
+    return {
+        "volume_ml": version.volume_ml,
+        "low": version.volume_ml_low,
+        "high": version.volume_ml_high,
+        "difference_ml": version.volume_ml - version.automatic_volume_ml,
+    }
+
+
+def _component(number: int, part: ComponentRecord, shown: Display) -> Cells:
+    voxel = shown.grid.to_index(part.centroid_mm)
+    inside = [min(max(round(float(v)), 0), n - 1) for v, n in zip(voxel, shown.grid.shape, strict=True)]
+    return {
+        "number": number,
+        "volume_ml": part.volume_ml,
+        "voxel": inside,
+        "place": place_text(part),
+        "slices": [part.first_slice, part.last_slice],
+    }
+
+
+def _kind_of(entry: Entry) -> str:
+    if entry.action in (DECISION, LATE_DECISION):
+        return Decision.model_validate_json(entry.new).kind
+    return MaskVersion.model_validate_json(entry.new).kind
+
+
+def _told(entry: Entry) -> str:
+    """Return what an entry says in words."""
+    if entry.action in (DECISION, LATE_DECISION):
+        decision = Decision.model_validate_json(entry.new)
+        volume = f", {decision.volume_ml:.2f} mL" if decision.volume_ml is not None else ""
+        return f"{decision.verdict.replace('_', ' ')}{volume}"
+    if entry.action in (EDIT, LATE_EDIT):
+        version = MaskVersion.model_validate_json(entry.new)
+        return (
+            f"{MASK_LABELS[version.key].lower()} {version.volume_ml:.2f} mL "
+            f"({version.difference_ml:+.2f} mL), {version.tool}"
+        )
+    return entry.action
+
+
+def file_stem(case: Case, name: str) -> str:
+    """Return the name a download is offered under; a blinded one carries the code and no more."""
+    item = case.found(name).item
+    if case.kind != "open":
+        return f"{case.code}_{name.replace('.', '_')}"
+    return f"{item.participant_id}_{item.session_id}_{item.image}"
