@@ -9,11 +9,13 @@ from infarct_vol_cli.commands import (
     audit,
     check,
     demo,
+    export_seg,
     lock,
     measure,
     protocol,
     register,
     report,
+    review,
     run,
     segment,
     simulate,
@@ -40,9 +42,11 @@ def _root(shell: object) -> None:
     """Infarct volume in mL from DWI and FLAIR, and its change from baseline."""
 
 
-_COMMANDS = (demo, check, run, segment, register, measure, agree, tables, report, audit, lock, unlock)
-for _module in (*_COMMANDS, simulate, verify):
-    app.command(name=_module.__name__.rpartition(".")[2])(command(_module.run))
+_MEASURE = (demo, check, run, segment, register, measure, agree, tables, report)
+_READ = (review, lock, unlock, audit)
+for _module in (*_MEASURE, *_READ, export_seg, simulate, verify):
+    name = _module.__name__.rpartition(".")[2].replace("_", "-")
+    app.command(name=name)(command(_module.run))
 app.add_typer(protocol.app, name="protocol")
 
 

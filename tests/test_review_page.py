@@ -165,6 +165,7 @@ def test_a_lost_session_asks_again_and_keeps_the_edit(desk: Opened) -> None:
         one.press("e")
         one.paint("v1.dwi", (34, 30, 6))
         before_ml = one.state()["editing"]["volume_ml"]
+        one.until(lambda: len(one.state()["kept"]) == 2)  # so that no request but the saving is refused
         one.server.reader = None
         one.press("Control+s", "1", "Enter")
         cover = one.page.get_by_role("dialog", name="You were signed out")

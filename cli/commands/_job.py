@@ -53,6 +53,8 @@ def close(shell: Shell, summary: RunSummary) -> None:
             level="warning",
             mask=name,
         )
+    for note in summary.notes:
+        shell.say(note, level="warning")
     counts = {
         name: len(summary.visits(name))
         for name in ("measured", "flagged", "failed", "not_measurable", "missing")

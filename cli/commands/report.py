@@ -11,10 +11,21 @@ import infarct_vol as iv
 from infarct_vol_cli.shell import Shell
 
 
-def run(shell: Shell, out: Annotated[Path, typer.Argument(help="Output folder of a run.")]) -> int:
-    """Write the static HTML report of a run again, from its records, tables and figures.
+def run(
+    shell: Shell,
+    out: Annotated[Path, typer.Argument(help="Output folder of a run.")],
+    study: Annotated[
+        Path | None, typer.Option(help="Study folder, if it is not where the run found it.")
+    ] = None,
+) -> int:
+    """Write the static report of a run again, with every decision, corrected mask and its history.
+
+    One page leads to all: a page a participant, a contact sheet of the trial, and a PDF of both.
 
     Example: `infarct-vol report results`
     """
-    shell.say(f"Report: {iv.remake_report(out).resolve()}")
+    report = iv.remake_report(out, study=study)
+    for note in report.notes:
+        shell.say(note, level="warning")
+    shell.say(f"Report: {report.path.resolve()}")
     return 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from infarct_vol.audit import AuditTrail
 from infarct_vol.batch import ExecutorName, output_lock, run_batch
 from infarct_vol.derivatives import write_dataset_description, write_protocol
@@ -22,12 +24,14 @@ from infarct_vol.ledger import (
     save_record,
     save_study,
     save_table_hashes,
+    study_of,
     tables_file,
 )
 from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.qa import figure_paths, render_participant, write_report
 from infarct_vol.qa.endpoint import report_run
+from infarct_vol.qa.review.pages import write_review_pages
 from infarct_vol.records import ParticipantRecord, VisitRecord
 from infarct_vol.repeatability import RepeatabilityLimit, read_repeatability
 from infarct_vol.review.freeze import note_tables, require_unlocked
@@ -62,6 +66,8 @@ class RunSummary:
     kept: int
     unused_masks: tuple[str, ...] = ()
     changed_inputs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the pictures of the report lack."""
 
     def visits(self, status: str) -> tuple[tuple[ParticipantRecord, VisitRecord], ...]:
         """Return the visits with one status, or those flagged for a reader (``"flagged"``)."""
@@ -170,9 +176,10 @@ def run_study(
         records = tuple(store)
         tables = _tabulated(store, protocol, records=records, randomization=randomization)
         compared = measured_against_truth(read_tables(out).volumes, truth) if truth else None
-        report = write_report(out, records=records, protocol=protocol, truth=compared)
+        report = _reported(records, out, protocol, study=study.root, truth=compared)
     unused = unused_masks(masks, study.participants) if masks is not None else ()
-    return RunSummary(out, tables, report, records, len(todo), kept, unused, changed)
+    counts = len(todo), kept
+    return RunSummary(out, tables, report.path, records, *counts, unused, changed, report.notes)
 
 
 def _tabulated(
@@ -210,6 +217,35 @@ def _tabulated(
     note_tables(out, as_of=store.sequence)
     report_run(out, protocol=protocol, arms=arms, outcomes=outcomes)
     return paths
+
+
+@dataclass(frozen=True)
+class Report:
+    """The static report: its first page, which leads to all others, and what its pictures lack."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def _reported(
+    records: Sequence[ParticipantRecord],
+    out: Path,
+    protocol: Protocol,
+    *,
+    study: Path | None,
+    truth: pd.DataFrame | None = None,
+) -> Report:
+    """Write the pages of the participants, then the page that leads to them."""
+    pages = write_review_pages(out, records, protocol=protocol, study_root=study)
+    return Report(write_report(out, records=records, protocol=protocol, truth=truth), pages.notes)
+
+
+def _study_if_there(out: Path) -> Path | None:
+    """Return the study folder of a run, or None where the pictures must do without it."""
+    try:
+        return study_of(out)
+    except StudyError:
+        return None
 
 
 def _noted_changes(todo: Iterable[CaseTask], out: Path) -> tuple[str, ...]:
@@ -331,23 +367,33 @@ def remake_tables(
         problems = tuple(store.problems)
         if (out / "report" / "index.html").is_file():
             # a page that shows arms must not stay beside blinded tables, nor the other way round
-            write_report(out, records=tuple(store), protocol=protocol)
+            _reported(tuple(store), out, protocol, study=_study_if_there(out))
     refused = outcomes.problems if outcomes is not None else ()
     return RemadeTables(paths, (*problems, *refused))
 
 
-def remake_report(out: Path | str) -> Path:
-    """Write the static report of a run again from its records, tables and figures; return its path.
+def remake_report(out: Path | str, *, study: Path | None = None) -> Report:
+    """Write the static report of a run again from its records, tables, figures and what readers decided.
+
+    Pictures of a mask that was corrected are drawn again where the study folder is there.
+
+    Parameters
+    ----------
+    out
+        Output folder of a run.
+    study
+        Study folder that holds the scans; default: where the run found them.
 
     Raises
     ------
     StudyError
-        If ``out`` holds no run.
+        If ``out`` holds no run, or ``study`` is no folder.
     """
     out = Path(out)
     protocol = _protocol_in(out)
+    scans = study_of(out, stated=study) if study is not None else _study_if_there(out)
     with output_lock(out):
-        return write_report(out, records=tuple(ReviewedStore(out, protocol)), protocol=protocol)
+        return _reported(tuple(ReviewedStore(out, protocol)), out, protocol, study=scans)
 
 
 def _protocol_in(out: Path) -> Protocol:

@@ -25,6 +25,7 @@ MASK_LABELS: Mapping[MaskKey, str] = {
     "cavity": "Cavity",
     "new_lesion": "New lesion",
 }
+_DIRECTION = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 _SHOWN: tuple[Modality, ...] = ("dwi", "adc", "flair")
 
 
@@ -76,13 +77,15 @@ class CaseView:
         assert scan is not None
         link = link_of(self.case.record, visit, modality, self.pictures.out)
         panel = f"{name}.{modality}"
+        # the array axis behind right, front and up
+        axes = sorted(range(3), key=lambda axis: _DIRECTION[scan.axis_codes[axis]])
         return {
             "id": panel,
             "visit": name,
             "label": f"{self.label(name, visit)} {MODALITY_LABELS[modality]}",
             "modality": modality,
-            "shape": list(scan.shape),
-            "spacing_mm": list(scan.spacing_mm),
+            "shape": [scan.shape[axis] for axis in axes],
+            "spacing_mm": [scan.spacing_mm[axis] for axis in axes],
             "window": None,
             "linked": link.linked,
             "note": link.note,

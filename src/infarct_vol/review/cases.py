@@ -145,11 +145,16 @@ class Case:
 
     @cached_property
     def visits(self) -> dict[str, VisitRecord]:
-        """The analysed visits by their names on the page, such as ``v2``; those without a session last."""
-        by_session = {visit.session_id: visit for visit in analysed(self.record)}
-        shown = [by_session[session] for session in self.sessions]
-        rest = [visit for visit in analysed(self.record) if visit.session_id is None]
-        return {f"v{at}": visit for at, visit in enumerate([*shown, *rest], start=1)}
+        """The analysed visits by their names on the page, such as ``v2``, in the order they are shown."""
+        visits = analysed(self.record)
+        sessions = [*self.sessions, *(visit.visit for visit in visits if visit.session_id is None)]
+        names = {session: f"v{at}" for at, session in enumerate(sessions, start=1)}
+        named = [(names[visit.session_id or visit.visit], visit) for visit in visits]
+        return dict(
+            sorted(named, key=lambda pair: sessions.index(pair[1].session_id or pair[1].visit))
+            if self.hides_order
+            else named
+        )
 
     def found(self, name: str) -> Facts:
         """Return an item by its name on the page.

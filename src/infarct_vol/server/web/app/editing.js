@@ -68,8 +68,7 @@ export class Editing {
       ),
       group("Threshold", this.low, el("span", { text: "to" }), this.high),
       group("Steps", this.undoButton, this.redoButton),
-      this.size,
-      group("End", this.saveButton, button("End", () => this.cancel(), { keys: "Esc" })),
+      el("div", { class: "tool-group tool-end" }, this.size, this.saveButton, button("End", () => this.cancel(), { keys: "Esc" })),
     );
   }
 
