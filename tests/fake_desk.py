@@ -57,16 +57,20 @@ class FakeDesk:
     """Answers as a desk does, about ``case-1`` with the item ``ses-M03/flair`` on the panel ``m03-flair``."""
 
     def __init__(self, out: Path, *, reads: int = 1, study_id: str = "Toy") -> None:
+        self.protocol = Protocol(study_id=study_id, review=ReviewSettings(reads=reads))
+        self.turn = threading.Lock()
+        self.begin(out)
+
+    def begin(self, out: Path) -> None:
+        """Forget everything, and go on in another folder."""
         self.out = out
         self.study = out / "study"
-        self.protocol = Protocol(study_id=study_id, review=ReviewSettings(reads=reads))
         self.trail = AuditTrail(out)
         self.readers = FakeReaders()
         self.asked: list[tuple[Any, ...]] = []
         self.revision = 0
         self.locked = False
         self.trouble: Exception | None = None
-        self.turn = threading.Lock()
 
     def worklist(self, reader: Reader) -> dict[str, Any]:
         self._noted("worklist", reader.name)

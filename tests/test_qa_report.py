@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from infarct_vol.errors import UsageError
+from infarct_vol.files import file_sha256
 from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask
 from infarct_vol.nifti import save_array, save_mask
@@ -62,7 +63,7 @@ def scan(study: Path, path: str, modality: str, bright: float) -> ScanRecord:
     return ScanRecord(
         modality=modality,
         path=path,
-        sha256="0" * 64,
+        sha256=file_sha256(study / path),
         spacing_mm=(4.0, 4.0, 6.0),
         shape=SHAPE,
         axis_codes="RAS",

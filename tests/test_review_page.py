@@ -352,7 +352,7 @@ def test_a_late_decision_on_a_mask_that_changed_must_be_made_anew(desk: Opened) 
         assert dialog.get_by_role("button", name="Decide again on top").count() == 0
         one.press("t")
         # 8 x 8 x 3 voxels of 0.08 mL
-        expect(one.page.locator(".card").first).to_contain_text("15.36 mL")
+        expect(one.page.locator(".card").first.locator(".masks")).to_contain_text("15.36")
         assert one.study.cases[code].items["v1.dwi"].decision is None
 
 
@@ -426,7 +426,7 @@ def test_an_edit_that_came_late_is_kept(desk: Opened, key: str) -> None:
         if key == "t":
             notice = one.page.locator(".notice.shelf")
             expect(notice).to_contain_text("is not saved yet")
-            expect(one.page.locator(".card").first).to_contain_text("15.36 mL")
+            expect(one.page.locator(".card").first.locator(".masks")).to_contain_text("15.36")
             notice.get_by_role("button", name="Save mine on top").click()
         one.says("Saved")
         assert item.current["dwi"].sum() == mine

@@ -67,15 +67,24 @@ class Browser:
         return next(iter(self.client.cookies.values()))
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> FakeDesk:
-    return FakeDesk(tmp_path)
-
-
-@pytest.fixture
-def running(desk: FakeDesk) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeDesk, Running]]:
+    """A server for all tests; each begins with an empty desk."""
+    desk = FakeDesk(tmp_path_factory.mktemp("desk"))
     with serve(desk, assets=small_assets()) as server:
-        yield server
+        yield desk, server
+
+
+@pytest.fixture
+def desk(shared: tuple[FakeDesk, Running], tmp_path: Path) -> FakeDesk:
+    shared[0].begin(tmp_path)
+    return shared[0]
+
+
+@pytest.fixture
+def running(shared: tuple[FakeDesk, Running], desk: FakeDesk) -> Running:
+    assert desk is shared[0]
+    return shared[1]
 
 
 def stranger(running: Running) -> Browser:

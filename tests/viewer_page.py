@@ -22,8 +22,8 @@ WEB = Path(__file__).resolve().parents[1] / "src/infarct_vol/server/web"
 PAGE = Path(__file__).resolve().parent / "web_viewer"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 BROWSER_ARGS = [
     "--headless",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,9 +96,3 @@ class Shelf:
     def mask(self, visit: VisitRecord, key: str) -> LesionMask | None:
         """Return the visit's mask of one name; None where it has none."""
         return load_mask(self.out / visit.masks[key]) if key in visit.masks else None
-
-    def masks(self, visit: VisitRecord, keys: tuple[str, ...]) -> Iterator[tuple[str, LesionMask]]:
-        """Yield the visit's masks among ``keys``, by name."""
-        for key in keys:
-            if (mask := self.mask(visit, key)) is not None:
-                yield key, mask

@@ -1,4 +1,4 @@
-"""Serve a case of a finished run in the viewer alone: python tests/web_viewer/demo.py STUDY OUT sub-003 [port]."""
+"""Serve a case of a finished run in the viewer alone: python demo.py STUDY OUT sub-003 [port]."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def demo_case(study: Path, out: Path, participant: str) -> CaseBuilder:
                 masks = {}
                 for key, word in names.items():
                     kind = "dwi" if modality == "dwi" else "anat"
-                    found = out / participant / visit / kind / f"{participant}_{visit}_desc-{word}_mask.nii.gz"
+                    found = (
+                        out / participant / visit / kind / f"{participant}_{visit}_desc-{word}_mask.nii.gz"
+                    )
                     if found.is_file():
                         masks[key] = order.canonical(load_mask(found).data)
                 if names:
@@ -79,5 +81,6 @@ def demo_case(study: Path, out: Path, participant: str) -> CaseBuilder:
 if __name__ == "__main__":
     made = demo_case(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
     with served(made.content(), port=int(sys.argv[4]) if len(sys.argv) > 4 else 0) as address:
-        print(address, flush=True)
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
         threading.Event().wait()

@@ -144,15 +144,16 @@ class CaseView:
     def _judged(self, name: str, facts: Facts) -> Cells:
         stream = self.case.stream(self.reading, facts)
         adjudication = self.case.kind == "adjudication"
+        due = self.reading.must_adjudicate(facts.item) if adjudication else True
         return {
             "item": name,
             "image": facts.item.image,
             "revision": stream.revision,
             "stale": not facts.fits(self.reading, stream),
             "waiting": stream.waiting,
-            "due": self.reading.must_adjudicate(facts.item) if adjudication else True,
+            "due": due,
             "decision": _decision(stream.decision),
-            "reads": list(self._reads(name, facts)) if adjudication else [],
+            "reads": list(self._reads(name, facts)) if adjudication and due else [],
         }
 
     def _item(self, name: str, facts: Facts) -> Cells:

@@ -13,12 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from infarct_vol.diffusion import images_from_series
-from infarct_vol.files import file_sha256, nifti_stem
+from infarct_vol.files import file_sha256
 from infarct_vol.geometry import Grid
-from infarct_vol.images import MODALITY_LABELS, Identity, LesionMask, Modality, Scan
-from infarct_vol.intake.reading import load_diffusion_series
-from infarct_vol.nifti import load_mask, load_scan
+from infarct_vol.images import MODALITY_LABELS, LesionMask, Modality, Scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.qa.album import Album, FigureList, figure_folder, read_figures
 from infarct_vol.qa.checkerboard import checkerboard
@@ -26,9 +23,9 @@ from infarct_vol.qa.overlays import lesion_mosaic, lesion_thumbnail, side_by_sid
 from infarct_vol.qa.trajectories import participant_trajectory
 from infarct_vol.qa.wording import STATUS_LABELS, session_label, visit_label
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
-from infarct_vol.registration import RigidTransform, read_tfm, resample
+from infarct_vol.registration import RigidTransform, resample
 from infarct_vol.settings import ANALYSED_VISITS
-from infarct_vol.study import ScanFile
+from infarct_vol.shelf import Shelf
 
 _CONTOURS_OF: dict[str, dict[str, str]] = {
     "dwi": {"infarct": "dwi", "automatic": "dwi_automatic"},
@@ -62,7 +59,7 @@ def render_participant(
     list of Path
         The pictures, in reading order. An image that cannot be read leaves a note in the manifest.
     """
-    shelf = _Shelf(record, study_root, out, protocol)
+    shelf = Shelf(record, study_root, out, protocol)
     album = Album(
         figure_folder(record.participant_id, out),
         made_from=drawn_masks(record, out),
@@ -140,53 +137,10 @@ class _Matched:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass
-class _Shelf:
-    """Reads a participant's scans, masks and transforms."""
-
-    record: ParticipantRecord
-    study_root: Path
-    out: Path
-    protocol: Protocol
-    computed_adc: dict[str, Scan] = field(default_factory=dict)
-
-    def adc_beside(self, visit: VisitRecord, dwi: Scan) -> Scan | None:
-        """Return the ADC map on the DWI's grid: the session's own, or the one of its diffusion series."""
-        if visit.scan("adc") is not None:
-            adc = self.scan(visit, "adc")
-            return adc if adc.grid.is_same_as(dwi.grid) else None
-        return self.computed_adc.get(visit.visit)
-
-    def scan(self, visit: VisitRecord, modality: Modality) -> Scan:
-        """Return one image; a diffusion series as its trace."""
-        found = visit.scan(modality)
-        path = self.study_root / (found.path if found else "")
-        identity = Identity(
-            participant_id=self.record.participant_id,
-            session_id=visit.session_id or "",
-            visit=visit.visit,
-            modality=modality,
-        )
-        bval = path.with_name(nifti_stem(path) + ".bval")
-        if modality != "dwi" or not bval.is_file():
-            return load_scan(path, identity=identity, geometry=self.protocol.geometry)
-        bvec = bval.with_suffix(".bvec")
-        file = ScanFile(modality="dwi", path=path, bval=bval, bvec=bvec if bvec.is_file() else None)
-        images = images_from_series(load_diffusion_series(file, identity=identity, protocol=self.protocol))
-        if images.adc is not None:
-            self.computed_adc[visit.visit] = images.adc
-        return images.trace
-
-    def transform(self, registration: RegistrationRecord) -> RigidTransform:
-        """Return points of the fixed image -> points of the moving image."""
-        return read_tfm(self.out / str(registration.path))
-
-    def masks(self, visit: VisitRecord, modality: str) -> Masks:
-        """Return the masks made on one image, by the names of their contours."""
-        names = _CONTOURS_OF[modality]
-        return {
-            name: load_mask(self.out / visit.masks[key]) for name, key in names.items() if key in visit.masks
-        }
+def _masks(shelf: Shelf, visit: VisitRecord, modality: str) -> Masks:
+    """Return the masks made on one image, by the names of their contours."""
+    names = _CONTOURS_OF[modality]
+    return {name: mask for name, key in names.items() if (mask := shelf.mask(visit, key)) is not None}
 
 
 def _draw_trajectory(album: Album, record: ParticipantRecord, protocol: Protocol) -> None:
@@ -202,7 +156,7 @@ def _draw_trajectory(album: Album, record: ParticipantRecord, protocol: Protocol
     album.add(picture, "trajectory.png", kind="trajectory", visit="", caption=caption)
 
 
-def _draw_mosaics(album: Album, shelf: _Shelf, visit: VisitRecord, *, prefix: str) -> Shown:
+def _draw_mosaics(album: Album, shelf: Shelf, visit: VisitRecord, *, prefix: str) -> Shown:
     """Draw what was measured at one visit; return the images and masks for the pictures that follow."""
     shown: Shown = {}
     modalities: tuple[Modality, ...] = ("dwi", "flair")
@@ -211,7 +165,7 @@ def _draw_mosaics(album: Album, shelf: _Shelf, visit: VisitRecord, *, prefix: st
             continue
         label = MODALITY_LABELS[modality]
         with album.attempt(visit.visit, f"{label} picture"):
-            scan, masks = shelf.scan(visit, modality), shelf.masks(visit, modality)
+            scan, masks = shelf.scan(visit, modality), _masks(shelf, visit, modality)
             adc = shelf.adc_beside(visit, scan) if modality == "dwi" else None
             title = f"{shelf.record.participant_id}, {visit_label(visit.visit)}, {label}"
             companions = {"ADC": adc} if adc is not None else {}
@@ -242,7 +196,7 @@ def _absence(visit: VisitRecord) -> str:
 
 
 def _draw_within_visit(
-    album: Album, shelf: _Shelf, baseline: VisitRecord, shown: Shown, *, prefix: str
+    album: Album, shelf: Shelf, baseline: VisitRecord, shown: Shown, *, prefix: str
 ) -> None:
     """Draw the checkerboard of baseline FLAIR and DWI: the registration carries the infarct over."""
     for registration in baseline.registrations:
@@ -253,7 +207,7 @@ def _draw_within_visit(
 
 
 def _draw_registered(
-    album: Album, shelf: _Shelf, visit: VisitRecord, shown: Shown, matched: _Matched, *, prefix: str
+    album: Album, shelf: Shelf, visit: VisitRecord, shown: Shown, matched: _Matched, *, prefix: str
 ) -> None:
     """Bring a follow-up onto the baseline grid and draw its checkerboard."""
     own = session_label(visit.session_id)

@@ -22,6 +22,7 @@ from infarct_vol.errors import (
     OutputLockedError,
     ReviewError,
     ScanRefusedError,
+    UsageError,
 )
 from infarct_vol.review.cases import UnknownCaseError
 
@@ -35,6 +36,7 @@ _STATUS_OF: tuple[tuple[type[InfarctVolError], int], ...] = (
     (ScanRefusedError, 422),
     (LockedStudyError, 423),
     (OutputLockedError, 503),
+    (UsageError, 422),
 )
 _UNEXPECTED = "the server could not do this; nothing was changed, and the terminal it runs in says more"
 _ALTERED = (

@@ -10,8 +10,7 @@ export class ApiError extends Error {
   }
 }
 
-const UNREACHABLE =
-  "The review server does not answer. Nothing was saved. Look whether it still runs, then try again.";
+const UNREACHABLE = "The review server does not answer. Nothing was saved. Look whether it still runs, then try again.";
 const SIGNED_OUT = "You had been signed out, so nothing was saved. You are signed in again now: do it once more.";
 
 export const casePath = (code, ...rest) =>

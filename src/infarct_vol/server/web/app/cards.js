@@ -18,7 +18,11 @@ export function imageCard(column, item) {
     el(
       "h2",
       {},
-      el("button", { type: "button", class: "link", on: { click: () => page.focusPanel(item.panel) } }, panel?.label ?? item.image.toUpperCase()),
+      el(
+        "button",
+        { type: "button", class: "link", on: { click: () => page.focusPanel(item.panel) } },
+        panel?.label ?? item.image.toUpperCase(),
+      ),
     ),
     decisionLine(part, page.view.kind),
     (item.reads ?? []).length > 0 && readsBlock(column, item),
@@ -36,15 +40,27 @@ function maskTable(item) {
       "tr",
       {},
       el("th", { scope: "row" }, el("i", { class: `swatch ${mask.key}` }), nameOfMask(mask)),
-      el("td", {}, el("b", { text: millilitres(mask.volume_ml) })),
+      el("td", {}, el("b", { text: number(mask.volume_ml) })),
       el("td", { text: isNumber(mask.low) && isNumber(mask.high) ? `${number(mask.low)}–${number(mask.high)}` : "" }),
-      el("td", {}, changed ? `${number(mask.difference_ml, { sign: true })} mL` : (SOURCE_WORDS[mask.source] ?? mask.source)),
+      el(
+        "td",
+        {},
+        changed ? number(mask.difference_ml, { sign: true }) : (SOURCE_WORDS[mask.source] ?? mask.source),
+      ),
     );
   });
   return el(
     "table",
     { class: "masks" },
-    el("thead", {}, el("tr", {}, ["mask", "volume", "range", "to automatic"].map((text) => el("th", { scope: "col", text })))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        ["mask", "mL", "range", "change"].map((text) => el("th", { scope: "col", text })),
+      ),
+    ),
     el("tbody", {}, rows),
   );
 }
@@ -100,7 +116,9 @@ function versionList(column, item) {
   const later = [...versions].reverse().map((one) => ({ ...one, label: `version of ${moment(one.utc)}` }));
   const rows = [...later, ...first].map((one) => {
     const inWork = item.masks.some((mask) => mask.key === one.key && mask.sha256 === one.sha256);
-    const size = isNumber(one.volume_ml) ? `${millilitres(one.volume_ml)} (${millilitres(one.difference_ml, { sign: true })})` : "";
+    const size = isNumber(one.volume_ml)
+      ? `${millilitres(one.volume_ml)} (${millilitres(one.difference_ml, { sign: true })})`
+      : "";
     return el(
       "li",
       { class: "version" },
@@ -122,14 +140,20 @@ function versionList(column, item) {
       one.reason && el("q", { text: one.reason }),
     );
   });
-  return column.details(`versions ${item.item}`, `Versions (${versions.length + first.length})`, el("ul", { class: "versions" }, rows));
+  return column.details(
+    `versions ${item.item}`,
+    `Versions (${versions.length + first.length})`,
+    el("ul", { class: "versions" }, rows),
+  );
 }
 
 function fileButtons(column, item) {
   const { page } = column;
   const files = item.masks.flatMap((mask) => [
     button(`Download ${nameOfMask(mask)}`, () => page.files.download(item.item, mask.key)),
-    button(`Upload ${nameOfMask(mask)} …`, () => page.files.choose(item, mask), { disabled: page.locked || page.editing.active }),
+    button(`Upload ${nameOfMask(mask)} …`, () => page.files.choose(item, mask), {
+      disabled: page.locked || page.editing.active,
+    }),
   ]);
   const scan = button("Download the scan", () => page.files.download(item.item, "scan"));
   return column.details(`files ${item.item}`, "ITK-SNAP, 3D Slicer", el("div", { class: "file-buttons" }, scan, files));
@@ -170,10 +194,15 @@ export function registrationCard(column, part) {
   return el(
     "section",
     { class: "card", "aria-label": "Registration" },
-    el("h2", {}, "Registration", button("Judge", () => page.judging.judgeRegistration(), { keys: "G", disabled })),
+    el(
+      "h2",
+      {},
+      "Registration",
+      button("Judge", () => page.judging.judgeRegistration(), { keys: "G", disabled }),
+    ),
     decisionLine(part, page.view.kind),
     (part.reads ?? []).length > 0 && readsBlock(column, part),
-    registrationFacts(part),
+    registrationFacts(part, (title, numbers) => column.details("registration numbers", title, numbers)),
   );
 }
 

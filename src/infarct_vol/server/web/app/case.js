@@ -178,7 +178,10 @@ export class CasePage {
       this.#draw({ keepPlace: true });
     };
     const lines = failed.map(([url, error]) => el("li", { text: `${this.#nameOfUrl(url)}: ${error.message}` }));
-    fill(this.trouble, failed.length ? [el("span", { text: "Not loaded:" }), el("ul", {}, lines), button("Try again", retry)] : []);
+    fill(
+      this.trouble,
+      failed.length ? [el("span", { text: "Not loaded:" }), el("ul", {}, lines), button("Try again", retry)] : [],
+    );
   }
 
   #nameOfUrl(url) {

@@ -16,7 +16,15 @@ export class Column {
     this.tabs = el("div", { class: "visit-tabs", role: "tablist", "aria-label": "Visits" });
     this.body = el("div", { class: "visit-body", role: "tabpanel", tabindex: "-1" });
     this.foot = el("footer", { class: "decide", role: "group", "aria-label": "Decision" });
-    this.element = el("aside", { class: "column", "aria-label": "Case" }, this.head, this.notices, this.tabs, this.body, this.foot);
+    this.element = el(
+      "aside",
+      { class: "column", "aria-label": "Case" },
+      this.head,
+      this.notices,
+      this.tabs,
+      this.body,
+      this.foot,
+    );
     this.opened = new Set();
     this.shownVersion = null;
     this.place = "";
@@ -40,7 +48,11 @@ export class Column {
     const kind = KIND_WORDS[view.kind];
     fill(
       this.head,
-      button("‹", () => page.step(-1), { keys: "J", "aria-label": "Previous case", disabled: !app.neighbour(page.code, -1) }),
+      button("‹", () => page.step(-1), {
+        keys: "J",
+        "aria-label": "Previous case",
+        disabled: !app.neighbour(page.code, -1),
+      }),
       el(
         "div",
         { class: "case-title" },
@@ -55,16 +67,28 @@ export class Column {
     const { page } = this;
     const { lock } = page.app.session;
     const notices = [];
-    if (lock) notices.push(el("p", { class: "notice locked", text: `Locked by ${lock.who}, ${moment(lock.utc)}. Nothing can be changed.` }));
-    if (page.view.kind === "adjudication") notices.push(el("p", { class: "notice blinded", text: "Adjudication: two reads differ. Take one, or draw an own mask." }));
-    else if (page.view.blinded) notices.push(el("p", { class: "notice blinded", text: "Blinded read: you see no other reader." }));
+    if (lock)
+      notices.push(
+        el("p", {
+          class: "notice locked",
+          text: `Locked by ${lock.who}, ${moment(lock.utc)}. Nothing can be changed.`,
+        }),
+      );
+    if (page.view.kind === "adjudication")
+      notices.push(
+        el("p", { class: "notice blinded", text: "Adjudication: two reads differ. Take one, or draw an own mask." }),
+      );
+    else if (page.view.blinded)
+      notices.push(el("p", { class: "notice blinded", text: "Blinded read: you see no other reader." }));
     const { shelf } = page.editing;
     if (shelf) {
       notices.push(
         el(
           "div",
           { class: "notice shelf", role: "status" },
-          el("p", { text: `Your mask of ${millilitres(shelf.volume_ml)} (${nameOfItem(page.view, shelf.item)}) is not saved yet.` }),
+          el("p", {
+            text: `Your mask of ${millilitres(shelf.volume_ml)} (${nameOfItem(page.view, shelf.item)}) is not saved yet.`,
+          }),
           button("Save mine on top", () => page.editing.putOnTop(), { kind: "main" }),
           button("Drop it", () => page.editing.dropShelf()),
         ),
@@ -111,15 +135,34 @@ export class Column {
       fill(this.body, el("p", { text: "This case has no visits." }));
       return;
     }
-    const when = [visit.acq_time && moment(visit.acq_time), isNumber(visit.study_day) && `study day ${visit.study_day}`];
+    const when = [
+      visit.acq_time && moment(visit.acq_time).replace(" UTC", ""),
+      isNumber(visit.study_day) && `study day ${visit.study_day}`,
+    ];
     fill(
       this.body,
-      el("p", { class: "visit-line" }, el("b", { text: visit.label }), " ", chip(STATUS_WORDS[visit.status] ?? visit.status, visit.status), " ",
-        el("small", { text: when.filter(Boolean).join(" · ") })),
+      el(
+        "p",
+        { class: "visit-line" },
+        el("b", { text: visit.label }),
+        " ",
+        chip(STATUS_WORDS[visit.status] ?? visit.status, visit.status),
+        " ",
+        el("small", { text: when.filter(Boolean).join(" · ") }),
+      ),
       visit.reason && el("p", { class: "visit-reason", text: visit.reason }),
-      visit.flags.length > 0 && el("ul", { class: "flags" }, visit.flags.map((text) => el("li", { text }))),
+      visit.flags.length > 0 &&
+        el(
+          "ul",
+          { class: "flags" },
+          visit.flags.map((text) => el("li", { text })),
+        ),
       visit.items.map((item) => imageCard(this, item)),
-      visit.registration && registrationCard(this, partsOf(visit).find((part) => part.image === "registration")),
+      visit.registration &&
+        registrationCard(
+          this,
+          partsOf(visit).find((part) => part.image === "registration"),
+        ),
       this.#history(),
     );
     this.body.scrollTop = top;
@@ -127,17 +170,24 @@ export class Column {
 
   #history() {
     const { history } = this.page.view;
-    const rows = [...history].reverse().slice(0, MOST_HISTORY).map((one) =>
-      el(
-        "li",
-        {},
-        el("span", { class: "when", text: moment(one.utc) }),
-        el("b", { text: one.who }),
-        ` ${one.text || one.action}`,
-        one.reason && el("q", { text: one.reason }),
-      ),
+    const rows = [...history]
+      .reverse()
+      .slice(0, MOST_HISTORY)
+      .map((one) =>
+        el(
+          "li",
+          {},
+          el("span", { class: "when", text: moment(one.utc) }),
+          el("b", { text: one.who }),
+          ` ${one.text || one.action}`,
+          one.reason && el("q", { text: one.reason }),
+        ),
+      );
+    return this.details(
+      "history",
+      `History (${history.length})`,
+      rows.length ? el("ul", { class: "history" }, rows) : el("p", { text: "Nothing yet." }),
     );
-    return this.details("history", `History (${history.length})`, rows.length ? el("ul", { class: "history" }, rows) : el("p", { text: "Nothing yet." }));
   }
 
   /** A part that opens and closes, and stays so while the column is drawn anew. */
@@ -186,7 +236,9 @@ const MARK_WORDS = {
 /** One word for a visit: open as long as anything of it is, else the gravest decision. */
 function markOf(visit, open) {
   if (open) return "open";
-  const verdicts = partsOf(visit).map((part) => part.decision?.verdict).filter(Boolean);
+  const verdicts = partsOf(visit)
+    .map((part) => part.decision?.verdict)
+    .filter(Boolean);
   return ["query", "reject", "not_measurable", "accept"].find((one) => verdicts.includes(one)) ?? "none";
 }
 

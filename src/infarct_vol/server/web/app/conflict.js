@@ -11,12 +11,17 @@ import { VERDICT_WORDS, millilitres, moment } from "./words.js";
  */
 export async function conflictOverDecisions(page, { conflict, decisions }) {
   const { current } = conflict.body;
-  const same = decisions.every((one) => one.chosen !== null || masksOf(current, one.item) === JSON.stringify(sorted(one.masks)));
+  const same = decisions.every(
+    (one) => one.chosen !== null || masksOf(current, one.item) === JSON.stringify(sorted(one.masks)),
+  );
   const answers = [["theirs", "Show theirs", "T"]];
   if (same) answers.push(["mine", "Decide again on top", "D", "main"]);
   const text = [
     el("p", { text: conflict.message }),
-    whoChanged(current, decisions.map((one) => one.item)),
+    whoChanged(
+      current,
+      decisions.map((one) => one.item),
+    ),
     el("p", {
       text: same
         ? `You decided: ${decisions.map((one) => VERDICT_WORDS[one.verdict]).join(", ")}. Both decisions stay in the history.`
@@ -35,7 +40,8 @@ export async function conflictOverEdit(current, { item, volume_ml, message }) {
     el("p", { text: message }),
     whoChanged(current, [item]),
     el("p", {
-      text: `Your mask${volume_ml === null ? "" : ` of ${millilitres(volume_ml)}`} is kept here until you decide. ` +
+      text:
+        `Your mask${volume_ml === null ? "" : ` of ${millilitres(volume_ml)}`} is kept here until you decide. ` +
         "If you save it on top, both masks stay in the history and yours is the one in work.",
     }),
   ];
@@ -52,7 +58,9 @@ function whoChanged(current, items) {
     if (!last) return el("li", { text: `${nameOfItem(current, item)}: see the history.` });
     const size = last.volume_ml === undefined ? "" : ` of ${millilitres(last.volume_ml)}`;
     const why = last.text ? `: ${last.text}` : "";
-    return el("li", { text: `${nameOfItem(current, item)}: ${last.who} ${last.what}${size}, ${moment(last.utc)}${why}` });
+    return el("li", {
+      text: `${nameOfItem(current, item)}: ${last.who} ${last.what}${size}, ${moment(last.utc)}${why}`,
+    });
   });
   return el("ul", { class: "who-changed" }, lines);
 }

@@ -42,11 +42,19 @@ export class Editing {
   }
 
   #build() {
-    const group = (label, ...children) => el("div", { class: "tool-group", role: "group", "aria-label": label }, children);
+    const group = (label, ...children) =>
+      el("div", { class: "tool-group", role: "group", "aria-label": label }, children);
     this.tools = new Map(
-      TOOLS.map(([name, label, keys]) => [name, button(label, () => this.choose(name), { keys, "aria-pressed": "false" })]),
+      TOOLS.map(([name, label, keys]) => [
+        name,
+        button(label, () => this.choose(name), { keys, "aria-pressed": "false" }),
+      ]),
     );
-    this.ball = button("3-D", () => this.toggleBall(), { keys: "Y", "aria-pressed": "false", title: "Brush over several slices" });
+    this.ball = button("3-D", () => this.toggleBall(), {
+      keys: "Y",
+      "aria-pressed": "false",
+      title: "Brush over several slices",
+    });
     this.radius = el("output", { class: "tool-value" });
     this.low = this.#rangeField("Least value the threshold brush paints");
     this.high = this.#rangeField("Greatest value the threshold brush paints");
@@ -68,7 +76,13 @@ export class Editing {
       ),
       group("Threshold", this.low, el("span", { text: "to" }), this.high),
       group("Steps", this.undoButton, this.redoButton),
-      el("div", { class: "tool-group tool-end" }, this.size, this.saveButton, button("End", () => this.cancel(), { keys: "Esc" })),
+      el(
+        "div",
+        { class: "tool-group tool-end" },
+        this.size,
+        this.saveButton,
+        button("End", () => this.cancel(), { keys: "Esc" }),
+      ),
     );
   }
 
@@ -159,10 +173,15 @@ export class Editing {
   async mayLeave({ shelf = true } = {}) {
     if (!this.dirty && !(shelf && this.shelf)) return true;
     const text = "The mask was changed and is not saved. Without saving the changes are gone.";
-    const answer = await choose("Unsaved edit", text, [
-      ["drop", "Drop the changes", "D", "danger"],
-      ["save", "Save", "S", "main"],
-    ], { closeLabel: "Go on editing" });
+    const answer = await choose(
+      "Unsaved edit",
+      text,
+      [
+        ["drop", "Drop the changes", "D", "danger"],
+        ["save", "Save", "S", "main"],
+      ],
+      { closeLabel: "Go on editing" },
+    );
     if (answer === "save") await (this.dirty ? this.save() : this.putOnTop());
     if (answer !== "drop") return answer === "save" && !this.unsaved;
     if (shelf) this.shelf = null;
@@ -278,7 +297,8 @@ export class Editing {
   #drawRange({ tool, range }) {
     [this.low, this.high].forEach((field, at) => {
       field.parentElement.hidden = tool !== "threshold";
-      if (document.activeElement !== field) field.value = isNumber(range?.[at]) ? String(Number(range[at].toPrecision(4))) : "";
+      if (document.activeElement !== field)
+        field.value = isNumber(range?.[at]) ? String(Number(range[at].toPrecision(4))) : "";
     });
   }
 
@@ -303,5 +323,9 @@ function changeTable(before_ml, after_ml) {
     ["After", millilitres(after_ml)],
     ["Difference", millilitres(after_ml - before_ml, { sign: true })],
   ];
-  return el("dl", { class: "change-table" }, rows.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
+  return el(
+    "dl",
+    { class: "change-table" },
+    rows.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))),
+  );
 }

@@ -1,6 +1,6 @@
 // What a case view says, in the terms of the page. Nothing is drawn or sent here.
 
-import { IMAGE_WORDS, MASK_WORDS } from "./words.js";
+import { IMAGE_WORDS, MASK_WORDS, capital } from "./words.js";
 
 /** Everything of a visit that is judged: its images, then its registration. */
 export function partsOf(visit) {
@@ -13,6 +13,7 @@ export function partsOf(visit) {
 /** Tell whether a mask was saved after the decision, so that the decision is not about it. */
 export function isWaiting(part) {
   if (!part.decision) return false;
+  if (typeof part.waiting === "boolean") return part.waiting;
   const saved = part.versions ?? [];
   return (part.masks ?? []).some((mask) => {
     const times = saved.filter((one) => one.sha256 === mask.sha256 && one.key === mask.key).map((one) => one.utc);
@@ -57,10 +58,16 @@ export const visitOf = (view, item) => view.visits.find((visit) => partsOf(visit
 /** Name of an item for a sentence: `Month 3, FLAIR infarct`. */
 export function nameOfItem(view, item) {
   const part = findPart(view, item);
-  return part ? `${visitOf(view, item).label}, ${part.label}` : item;
+  return part ? `${capital(visitOf(view, item).label)}, ${part.label}` : item;
 }
 
-export const nameOfMask = (mask) => mask.label || MASK_WORDS[mask.key] || mask.key;
+export const nameOfMask = (mask) => (mask.label || MASK_WORDS[mask.key] || mask.key).toLowerCase();
+
+/** The view as the page shows it: names of visits and images begin with a capital letter. */
+export function tidied(view) {
+  const named = (one) => ({ ...one, label: capital(one.label) });
+  return { ...view, panels: view.panels.map(named), visits: view.visits.map(named) };
+}
 
 /** mL and percent of the mean that two reads differ by; null where one has no volume. */
 export function readDifference(reads) {

@@ -46,8 +46,14 @@ export class Files {
   async upload(part, mask, file) {
     const { page } = this;
     const sent = { item: part.item, key: mask.key, parent: mask.sha256, revision: part.revision, file };
-    const about = el("p", {}, "File ", el("b", { class: "file-name", text: file.name }), `, ${Math.ceil(file.size / 1024)} KiB. `,
-      "It must be on the grid of the image.");
+    const about = el(
+      "p",
+      {},
+      "File ",
+      el("b", { class: "file-name", text: file.name }),
+      `, ${Math.ceil(file.size / 1024)} KiB. `,
+      "It must be on the grid of the image.",
+    );
     const title = `Upload the ${nameOfMask(mask)}: ${nameOfItem(page.view, part.item)}`;
     const outcome = await askReason(title, (reason) => this.#send({ ...sent, reason }), {
       picks: QUICK.edit,

@@ -17,8 +17,18 @@ const MOUSE = [
 export function showHelp() {
   const groups = new Map();
   for (const row of KEY_MAP) groups.set(row.group, [...(groups.get(row.group) ?? []), row]);
-  const blocks = [...groups].map(([name, rows]) => block(name, rows.map((row) => [row.keys, row.text])));
-  blocks.push(block("Mouse on an image", MOUSE.map(([what, text]) => [[what], text])));
+  const blocks = [...groups].map(([name, rows]) =>
+    block(
+      name,
+      rows.map((row) => [row.keys, row.text]),
+    ),
+  );
+  blocks.push(
+    block(
+      "Mouse on an image",
+      MOUSE.map(([what, text]) => [[what], text]),
+    ),
+  );
   const dialog = new Dialog("Keys", { wide: true, closeLabel: "Close" });
   dialog.body.append(el("div", { class: "help-groups" }, blocks));
   dialog.closeOn(["H", "?"]);
@@ -27,7 +37,11 @@ export function showHelp() {
 
 function block(name, rows) {
   const lines = rows.map(([keys, text]) => [
-    el("dt", {}, keys.map((key) => el("kbd", { text: key }))),
+    el(
+      "dt",
+      {},
+      keys.map((key) => el("kbd", { text: key })),
+    ),
     el("dd", { text }),
   ]);
   return el("section", { class: "help-group" }, el("h3", { text: name }), el("dl", {}, lines));

@@ -26,7 +26,10 @@ export class Judging {
       return;
     }
     if (this.#mustTakeRead(parts)) return;
-    await this.#direct(parts.map((part) => judgement(part, "accept", "")), `Accepted: ${this.#names(parts)}.`);
+    await this.#direct(
+      parts.map((part) => judgement(part, "accept", "")),
+      `Accepted: ${this.#names(parts)}.`,
+    );
   }
 
   /** Accept everything that is not decided yet, and go to the next case. */
@@ -38,7 +41,10 @@ export class Judging {
     if (!parts.length) page.app.goOn(page.code);
     else {
       const words = `Accepted: all of ${page.view.title}.`;
-      await this.#direct(parts.map((part) => judgement(part, "accept", "")), words);
+      await this.#direct(
+        parts.map((part) => judgement(part, "accept", "")),
+        words,
+      );
     }
   }
 
@@ -49,7 +55,11 @@ export class Judging {
     if (this.#mustTakeRead(open)) return;
     const parts = page.view.kind === "adjudication" ? open : partsOf(page.visit);
     if (!parts.length) hint("There is nothing to accept at this visit.");
-    else await this.#ask("Accept with a comment", "accept", parts, { ticked: open.length ? open : parts, required: false });
+    else
+      await this.#ask("Accept with a comment", "accept", parts, {
+        ticked: open.length ? open : parts,
+        required: false,
+      });
   }
 
   reject() {
@@ -110,7 +120,10 @@ export class Judging {
     }
     const ticked = usable.filter((part) => part.item === target?.item);
     const first = usable.filter((part) => waiting.includes(part.item)).slice(0, 1);
-    await this.#ask(title, verdict, usable, { ticked: ticked.length ? ticked : first.length ? first : usable, ...more });
+    await this.#ask(title, verdict, usable, {
+      ticked: ticked.length ? ticked : first.length ? first : usable,
+      ...more,
+    });
   }
 
   async #ask(title, verdict, parts, { ticked, required = true, label, confirm }) {
@@ -121,10 +134,11 @@ export class Judging {
       label: el("span", {}, capital(part.label), this.#said(part)),
       checked: names.includes(part.item),
     }));
-    const act = (reason, chosen) => this.#attempt(
-      chosen.map((part) => judgement(part, verdict, reason)),
-      `${capital(VERDICT_WORDS[verdict])}: ${this.#names(chosen)}.`,
-    );
+    const act = (reason, chosen) =>
+      this.#attempt(
+        chosen.map((part) => judgement(part, verdict, reason)),
+        `${capital(VERDICT_WORDS[verdict])}: ${this.#names(chosen)}.`,
+      );
     const heading = `${title}: ${page.view.title}, ${page.visit.label}`;
     await this.#finish(
       await askReason(heading, act, { picks: QUICK[verdict], required, label, targets, confirm: confirm ?? title }),
@@ -134,7 +148,10 @@ export class Judging {
   #registrationDialog(part) {
     const { page } = this;
     const dialog = new Dialog(`Registration: ${page.view.title}, ${page.visit.label}`);
-    const field = new ReasonField(dialog, QUICK.registration, { required: false, label: "Reason (needed to reject or query)" });
+    const field = new ReasonField(dialog, QUICK.registration, {
+      required: false,
+      label: "Reason (needed to reject or query)",
+    });
     const send = (verdict) => () => {
       field.required = verdict !== "accept";
       const reason = field.checked();
@@ -227,16 +244,34 @@ export class Judging {
   }
 }
 
-/** What the run says of a registration. */
-export function registrationFacts(part) {
+/** What the run says of a registration; `hide` may put its numbers behind a title. */
+export function registrationFacts(part, hide = (title, numbers) => numbers) {
   const metrics = Object.entries(part.metrics ?? {}).map(([name, value]) => metric(name, value));
   return el(
     "div",
     { class: "registration-facts" },
-    el("p", {}, el("b", { text: String(part.pair ?? "").replace("->", "→") }), " ", chip(part.verdict, `verdict-${part.verdict}`)),
-    (part.reasons ?? []).length > 0 && el("ul", { class: "flags" }, part.reasons.map((text) => el("li", { text }))),
+    el(
+      "p",
+      {},
+      el("b", { text: String(part.pair ?? "").replace("->", "→") }),
+      " ",
+      chip(part.verdict, `verdict-${part.verdict}`),
+    ),
+    (part.reasons ?? []).length > 0 &&
+      el(
+        "ul",
+        { class: "flags" },
+        part.reasons.map((text) => el("li", { text })),
+      ),
     metrics.length > 0 &&
-      el("dl", { class: "metrics" }, metrics.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value })))),
+      hide(
+        `Numbers (${metrics.length})`,
+        el(
+          "dl",
+          { class: "metrics" },
+          metrics.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))),
+        ),
+      ),
   );
 }
 

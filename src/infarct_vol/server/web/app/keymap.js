@@ -6,8 +6,14 @@
 import { checkedKeyMap } from "./keys.js";
 
 const inDialog = () => {};
-const view = (name, ...given) => (app) => app.page.look(name, ...given);
-const judge = (name, ...given) => (app) => app.page.judging[name](...given);
+const view =
+  (name, ...given) =>
+  (app) =>
+    app.page.look(name, ...given);
+const judge =
+  (name, ...given) =>
+  (app) =>
+    app.page.judging[name](...given);
 const tool = (name) => (app) => app.page.editing.choose(name);
 const filter = (at) => (app) => app.page.filterAt(at);
 

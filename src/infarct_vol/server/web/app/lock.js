@@ -7,7 +7,12 @@ import { moment } from "./words.js";
 const MEANING = "I have reviewed the masks and decisions of this study and release them for analysis.";
 
 function passField() {
-  return el("input", { type: "password", autocomplete: "current-password", maxlength: "512", "aria-label": "Passphrase" });
+  return el("input", {
+    type: "password",
+    autocomplete: "current-password",
+    maxlength: "512",
+    "aria-label": "Passphrase",
+  });
 }
 
 const field = (label, input) => el("label", { class: "field" }, el("span", { text: label }), input);
@@ -30,9 +35,15 @@ function lock(app) {
     ["Your cases", `${done} of ${total} done`],
   ];
   dialog.body.append(
-    el("p", { text: "You sign all decisions, masks and tables as they are now, by their hashes. After that nothing can be changed until somebody unlocks the study with a reason." }),
+    el("p", {
+      text: "You sign all decisions, masks and tables as they are now, by their hashes. After that nothing can be changed until somebody unlocks the study with a reason.",
+    }),
     done < total ? el("p", { class: "notice", text: `${total - done} of your cases are not done yet.` }) : "",
-    el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value })))),
+    el(
+      "dl",
+      { class: "facts" },
+      facts.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))),
+    ),
     field("What your signature means", meaning),
     field("Passphrase", pass),
   );

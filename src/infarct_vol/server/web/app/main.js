@@ -16,6 +16,7 @@ import { FILTERS, WorklistPage } from "./worklist.js";
 
 const LOOK_EVERY_MS = 10000;
 const REFRESH_AFTER_MS = 400;
+const PRELOAD_AFTER_MS = 250;
 const isToDo = FILTERS[1][1];
 
 class App {
@@ -175,6 +176,7 @@ class App {
   /** Open a case; `order` is the list it is read in, where a new one begins. */
   openCase(code, order = null, { push = true } = {}) {
     if (order) this.order = order;
+    clearTimeout(this.preloading);
     if (push) history[history.state?.code ? "replaceState" : "pushState"]({ code }, "");
     this.lastCode = code;
     if (this.page !== this.casePage) {
@@ -190,8 +192,17 @@ class App {
       this.openCase(state.code, null, { push: false });
       return;
     }
-    if (this.page === this.casePage && !(await this.casePage.editing.mayLeave())) history.pushState({ code: this.casePage.code }, "");
+    if (this.page === this.casePage && !(await this.casePage.editing.mayLeave()))
+      history.pushState({ code: this.casePage.code }, "");
     else this.showWorklist({ push: false });
+  }
+
+  /** The case that is chosen in the list is fetched before it is opened. */
+  preloadSoon(code) {
+    clearTimeout(this.preloading);
+    this.preloading = setTimeout(() => {
+      if (code && this.page === this.listPage) this.store.preload(null, [code]);
+    }, PRELOAD_AFTER_MS);
   }
 
   // ---- the list ----------------------------------------------------------------------------------------

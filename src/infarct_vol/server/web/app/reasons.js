@@ -52,7 +52,12 @@ export class ReasonField {
   constructor(dialog, picks, { required, label = "Reason" }) {
     this.required = required;
     this.buttons = picks.slice(0, 9).map((text, at) => this.#pick(text, at + 1));
-    this.area = el("textarea", { rows: "2", maxlength: "1500", "aria-label": label, placeholder: placeholder(required) });
+    this.area = el("textarea", {
+      rows: "2",
+      maxlength: "1500",
+      "aria-label": label,
+      placeholder: placeholder(required),
+    });
     this.element = el(
       "fieldset",
       { class: "reason" },
@@ -107,7 +112,11 @@ function toggle(pick) {
  * Ask for a reason and then do it: `act(reason, chosen targets)` is awaited while the dialog is open, so that a
  * refusal is read where it was caused. `targets`: [{value, label, checked}], at least one must stay.
  */
-export function askReason(title, act, { picks = [], required = true, label, confirm, targets = [], about = [], kind } = {}) {
+export function askReason(
+  title,
+  act,
+  { picks = [], required = true, label, confirm, targets = [], about = [], kind } = {},
+) {
   const dialog = new Dialog(title, { kind });
   const field = new ReasonField(dialog, picks, { required, label });
   const boxes = targets.map((one) => ({

@@ -109,7 +109,11 @@ async function handle(event, { problem, send, submit, fields }) {
 
 function nameField(value, known) {
   const input = el("input", { type: "text", autocomplete: "username", spellcheck: "false", value, maxlength: "100" });
-  const list = el("datalist", { id: "known-readers" }, known.map((name) => el("option", { value: name })));
+  const list = el(
+    "datalist",
+    { id: "known-readers" },
+    known.map((name) => el("option", { value: name })),
+  );
   if (known.length) input.setAttribute("list", list.id);
   return { input, element: el("label", { class: "field" }, el("span", { text: "Name" }), input, list) };
 }

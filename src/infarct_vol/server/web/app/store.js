@@ -1,6 +1,7 @@
 // Cases in memory: the one that is shown and its neighbours. At most three, so that memory stays bounded.
 
 import { casePath } from "./api.js";
+import { tidied } from "./facts.js";
 
 const KEPT = 3;
 const AT_ONCE = 4;
@@ -9,7 +10,6 @@ const AT_ONCE = 4;
 export const maskUrl = (code, item, key, sha256) => `${casePath(code, "masks", item, key)}?sha256=${sha256}`;
 
 export const isLoaded = (buffer) => buffer instanceof ArrayBuffer;
-
 
 /** All addresses that are needed to draw a case: scans first, then masks. */
 export function neededUrls(view) {
@@ -83,7 +83,7 @@ export class CaseStore {
 
   /** Take over a newer view of a case and load what is new in it. */
   async update(entry, view) {
-    entry.view = view;
+    entry.view = tidied(view);
     const needed = neededUrls(view);
     await this.#load(entry, needed, "high");
     for (const url of [...entry.buffers.keys()]) if (!needed.includes(url)) entry.buffers.delete(url);
@@ -119,7 +119,7 @@ export class CaseStore {
   }
 
   async #fetch(entry, priority) {
-    entry.view = await this.api.get(casePath(entry.code), { priority, signal: entry.abort.signal });
+    entry.view = tidied(await this.api.get(casePath(entry.code), { priority, signal: entry.abort.signal }));
     await this.#load(entry, neededUrls(entry.view), priority);
     entry.ready = true;
     return entry;

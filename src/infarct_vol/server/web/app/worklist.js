@@ -37,7 +37,13 @@ export class WorklistPage {
     this.element = el(
       "main",
       { class: "worklist" },
-      el("div", { class: "worklist-head" }, this.progress, this.filters, el("div", { class: "search" }, this.search, el("kbd", { text: "/" }))),
+      el(
+        "div",
+        { class: "worklist-head" },
+        this.progress,
+        this.filters,
+        el("div", { class: "search" }, this.search, el("kbd", { text: "/" })),
+      ),
       el("div", { class: "worklist-scroll" }, this.#table(), this.empty),
     );
     this.draw();
@@ -48,7 +54,15 @@ export class WorklistPage {
     return el(
       "table",
       { class: "cases" },
-      el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col", text })))),
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          heads.map((text) => el("th", { scope: "col", text })),
+        ),
+      ),
       this.body,
     );
   }
@@ -60,7 +74,10 @@ export class WorklistPage {
     this.#drawFilters(cases);
     const shown = this.shown();
     this.rows.clear();
-    fill(this.body, shown.map((one, at) => this.#row(one, at)));
+    fill(
+      this.body,
+      shown.map((one, at) => this.#row(one, at)),
+    );
     this.empty.textContent = shown.length ? "" : emptyWords(cases, FILTERS[this.app.filter][0], this.app.searched);
     const still = shown.some((one) => one.code === this.selected);
     if (!still) this.selected = (shown.find(FILTERS[1][1]) ?? shown[0])?.code ?? null;
@@ -102,7 +119,12 @@ export class WorklistPage {
         el("a", { href: "#", text: one.title, on: { click: (event) => this.#follow(event, one.code) } }),
         KIND_WORDS[one.kind] && el("small", { text: KIND_WORDS[one.kind] }),
       ),
-      el("td", {}, chip(STATUS_WORDS[one.status] ?? one.status, one.status), Boolean(one.edited) && chip("edited", "edited")),
+      el(
+        "td",
+        {},
+        chip(STATUS_WORDS[one.status] ?? one.status, one.status),
+        Boolean(one.edited) && chip("edited", "edited"),
+      ),
       el("td", { class: "number", text: `${one.done}/${one.total}` }),
       el("td", {}, el("div", { class: "visit-cells" }, one.visits.map(visitCell))),
       el("td", { class: "flag-cell" }, flagWords(one.flags)),
@@ -126,6 +148,7 @@ export class WorklistPage {
   #mark() {
     for (const [code, row] of this.rows) row.setAttribute("aria-selected", String(code === this.selected));
     reveal(this.rows.get(this.selected));
+    this.app.preloadSoon(this.selected);
   }
 
   #searched() {
@@ -152,7 +175,11 @@ export class WorklistPage {
   }
 
   open() {
-    if (this.selected) this.app.openCase(this.selected, this.shown().map((one) => one.code));
+    if (this.selected)
+      this.app.openCase(
+        this.selected,
+        this.shown().map((one) => one.code),
+      );
   }
 
   filterAt(at) {
@@ -179,16 +206,20 @@ export class WorklistPage {
 }
 
 function visitCell(visit) {
-  const change = visit.change_ml === null || visit.change_ml === undefined ? "" : millilitres(visit.change_ml, { sign: true });
+  const change =
+    visit.change_ml === null || visit.change_ml === undefined ? "" : millilitres(visit.change_ml, { sign: true });
   const relative = percent(visit.percent_change);
   const status = STATUS_WORDS[visit.status] ?? visit.status;
   const plain = visit.status === "measured";
   return el(
     "div",
     { class: `visit-cell ${visit.status}`, title: `${visit.label}: ${status}` },
-    el("span", { class: "visit-name", text: visit.label }),
+    el("span", { class: "visit-name", text: capital(visit.label) }),
     el("b", { text: millilitres(visit.volume_ml) }),
-    el("span", { class: "visit-change", text: [change, relative].filter(Boolean).join(" · ") || (plain ? "" : status) }),
+    el("span", {
+      class: "visit-change",
+      text: [change, relative].filter(Boolean).join(" · ") || (plain ? "" : status),
+    }),
   );
 }
 
@@ -199,10 +230,14 @@ function flagWords(flags) {
 }
 
 function textOf(one) {
-  return [one.title, STATUS_WORDS[one.status], ...one.flags, ...one.visits.map((visit) => visit.label)].join(" ").toLowerCase();
+  return [one.title, STATUS_WORDS[one.status], ...one.flags, ...one.visits.map((visit) => visit.label)]
+    .join(" ")
+    .toLowerCase();
 }
 
 function emptyWords(cases, name, searched) {
   if (!cases.length) return "There is no case to read for you now.";
-  return searched ? `No case fits the search "${searched}" in the filter "${name}".` : `No case in the filter "${name}".`;
+  return searched
+    ? `No case fits the search "${searched}" in the filter "${name}".`
+    : `No case in the filter "${name}".`;
 }

@@ -14,6 +14,7 @@ const STEPS = [
  * @returns {Int32Array[]} closed lines of corners x0, y0, x1, y1, ...; only where the direction changes
  */
 export function outlines(mask, columns, rows) {
+  if (!mask.includes(1)) return [];
   const wide = columns + 1;
   const ways = new Uint8Array(wide * (rows + 1));
   const starts = directedEdges(mask, columns, rows, ways);

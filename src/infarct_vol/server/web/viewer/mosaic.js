@@ -68,7 +68,7 @@ export class Mosaic {
     const ratio = window.devicePixelRatio || 1;
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const crop = cropOf(panel, viewer.plane);
     const top = 26;
@@ -88,7 +88,7 @@ export class Mosaic {
     paintSlice(panel.volume, plane, index, viewer.windowOf(panel), new Uint32Array(pixels.data.buffer));
     panel.tint.width = columns;
     panel.tint.height = rows;
-    panel.tint.getContext("2d").putImageData(pixels, 0, 0);
+    panel.tint.getContext("2d", { willReadFrequently: true }).putImageData(pixels, 0, 0);
     const scale = Math.min(width / crop.width_mm, height / crop.height_mm);
     const frame = {
       column_px: panel.volume.spacing_mm[plane.column] * scale,

@@ -7,6 +7,8 @@ import { fitted, strokeCrosshair, strokeOutlines, write, writeLetters, writeLine
 import { fromSlice, maskSlice, paintSlice, sliceSize, toSlice } from "./slices.js";
 
 const FILL_ALPHA = 26;
+// pixels are written by hand for every slice; sending them to a graphics card and back would cost more
+const IN_MEMORY = { willReadFrequently: true };
 
 /** A panel of the viewer. `data` is its part of the case (model.js), `place` where it stands (place.js). */
 export class Panel {
@@ -29,6 +31,7 @@ export class Panel {
     this.painted = "";
     this.traced = new WeakMap();
     this.pointer = null;
+    this.pixels = null;
   }
 
   get plane() {
@@ -82,7 +85,7 @@ export class Panel {
 
   /** Draw everything anew. */
   draw() {
-    const context = this.canvas.getContext("2d");
+    const context = this.canvas.getContext("2d", IN_MEMORY);
     const ratio = window.devicePixelRatio || 1;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = "#000";
@@ -111,15 +114,16 @@ export class Panel {
     const key = [this.plane.name, this.index, this.viewer.windowOf(this), mode.key].join();
     if (key !== this.painted) {
       this.painted = key;
-      this.image.width = columns;
-      this.image.height = rows;
-      const pixels = new ImageData(columns, rows);
-      this.#paint(mode, new Uint32Array(pixels.data.buffer));
-      this.image.getContext("2d").putImageData(pixels, 0, 0);
+      if (this.pixels?.width !== columns || this.pixels.height !== rows) {
+        this.pixels = new ImageData(columns, rows);
+        this.image.width = columns;
+        this.image.height = rows;
+      }
+      this.#paint(mode, new Uint32Array(this.pixels.data.buffer));
+      this.image.getContext("2d", IN_MEMORY).putImageData(this.pixels, 0, 0);
     }
     const { left, top, column_px, row_px } = this.frame;
     context.imageSmoothingEnabled = this.viewer.smooth && !this.viewer.edit.isOn(this);
-    context.imageSmoothingQuality = "high";
     context.drawImage(this.image, left, top, columns * column_px, rows * row_px);
   }
 
@@ -162,7 +166,7 @@ export class Panel {
     for (let at = 0; at < bytes.length; at++) if (bytes[at]) words[at] = word;
     this.tint.width = columns;
     this.tint.height = rows;
-    this.tint.getContext("2d").putImageData(pixels, 0, 0);
+    this.tint.getContext("2d", IN_MEMORY).putImageData(pixels, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(this.tint, left, top, columns * column_px, rows * row_px);
   }

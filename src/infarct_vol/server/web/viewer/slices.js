@@ -50,18 +50,6 @@ export function fromSlice(volume, plane, index, column, row) {
   return voxel;
 }
 
-/** Call visit(pixel, dataIndex) for every pixel of a slice, rows from the top. */
-export function eachPixel(volume, plane, index, visit) {
-  const [columns, rows] = sliceSize(volume, plane);
-  const stepColumn = volume.steps[plane.column];
-  const stepRow = volume.steps[plane.row];
-  let pixel = 0;
-  for (let row = 0; row < rows; row++) {
-    let at = index * volume.steps[plane.axis] + (rows - 1 - row) * stepRow + (columns - 1) * stepColumn;
-    for (let column = 0; column < columns; column++, pixel++, at -= stepColumn) visit(pixel, at);
-  }
-}
-
 /** Paint a slice in grey into 32-bit pixels; `limits` are shown as black and as white. */
 export function paintSlice(volume, plane, index, limits, pixels) {
   const { data, slope, inter } = volume;
@@ -99,10 +87,7 @@ export function maskSlice(volume, plane, index, mask) {
   const [columns, rows] = sliceSize(volume, plane);
   const out = new Uint8Array(columns * rows);
   if (volume.sameGrid(mask)) {
-    const { data } = mask;
-    eachPixel(volume, plane, index, (pixel, at) => {
-      out[pixel] = data[at] ? 1 : 0;
-    });
+    copySlice(volume, plane, index, mask.data, out);
     return out;
   }
   const way = walk(volume, plane, index, mask);
@@ -122,6 +107,17 @@ export function maskSlice(volume, plane, index, mask) {
     }
   }
   return out;
+}
+
+function copySlice(volume, plane, index, data, out) {
+  const [columns, rows] = sliceSize(volume, plane);
+  const stepColumn = volume.steps[plane.column];
+  const stepRow = volume.steps[plane.row];
+  let pixel = 0;
+  for (let row = 0; row < rows; row++) {
+    let at = index * volume.steps[plane.axis] + (rows - 1 - row) * stepRow + (columns - 1) * stepColumn;
+    for (let column = 0; column < columns; column++, at -= stepColumn) out[pixel++] = data[at] ? 1 : 0;
+  }
 }
 
 /** Values of another scan at the pixels of a slice, read between its voxels; NaN outside of it. */

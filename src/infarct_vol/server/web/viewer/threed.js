@@ -101,11 +101,13 @@ export class ThreeD {
       url: scanNifti(scan, low, high), name: "scan.nii", colormap: "gray", opacity: OPACITY, cal_min: 35, cal_max: 255,
     });
     niivue.addVolume(image);
-    for (const layer of this.viewer.layersOf(panel)) {
+    // the baseline would hide the lesion of the follow-up
+    for (const layer of this.viewer.layersOf(panel).filter(({ kind }) => kind !== "baseline")) {
       const name = `iv-${layer.colour.slice(1)}`;
       niivue.addColormap(name, colourMap(layer.colour));
       const url = maskNifti(layer.mask, layer.mask.data);
-      niivue.addVolume(await NVImage.loadFromUrl({ url, name: "mask.nii", colormap: name, opacity: 1, cal_min: 0.5, cal_max: 1 }));
+      const options = { url, name: "mask.nii", colormap: name, opacity: 1, cal_min: 0.5, cal_max: 1 };
+      niivue.addVolume(await NVImage.loadFromUrl(options));
     }
     niivue.setRenderAzimuthElevation(120, 15);
     niivue.drawScene();

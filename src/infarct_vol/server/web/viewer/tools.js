@@ -12,7 +12,9 @@ export function brushVoxels(grid, centre, radius_mm, axis, visit) {
   const own = grid.index(...nearest);
   const reach = grid.spacing_mm.map((mm, a) => (a === axis ? 0 : radius_mm / mm));
   const range = centre.map((v, a) =>
-    a === axis ? [nearest[a], nearest[a]] : [Math.max(0, Math.ceil(v - reach[a])), Math.min(grid.shape[a] - 1, Math.floor(v + reach[a]))],
+    a === axis
+      ? [nearest[a], nearest[a]]
+      : [Math.max(0, Math.ceil(v - reach[a])), Math.min(grid.shape[a] - 1, Math.floor(v + reach[a]))],
   );
   const square = radius_mm ** 2 + 1e-9;
   const far = (v, a) => (a === axis ? 0 : ((v - centre[a]) * grid.spacing_mm[a]) ** 2);
