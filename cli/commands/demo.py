@@ -45,6 +45,7 @@ def run(
     shell.say("One scan of the sample is damaged on purpose: it is refused above, and never counted as 0 mL.")
     shell.say(f"Tables: {summary.tables.volumes.parent.resolve()}")
     shell.say(f"Report: {summary.report.resolve()}")
+    shell.say(f"Judge and correct the masks with: infarct-vol review {out}")
     return 0
 
 

@@ -48,4 +48,5 @@ def run(
     )
     shell.say(f"Tables: {summary.tables.volumes.parent.resolve()}")
     shell.say(f"Report: {summary.report.resolve()}")
+    shell.say(f"Judge and correct the masks with: infarct-vol review {out}")
     return summary.exit_code
