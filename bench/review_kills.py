@@ -1,80 +1,98 @@
 """Kill the review server at random moments and see whether anything that was acknowledged is lost.
 
     python bench/review_kills.py OUT [--kills 200] [--seed 1]
+    python bench/review_kills.py OUT --what sign [--kills 40]     # enrolment, lock with its tables, unlock
+    python bench/review_kills.py OUT --what tables [--kills 40]   # the command 'tables' itself
 
 A client decides and corrects masks as fast as the server answers; after a random time the server is killed
-with SIGKILL and started again. At the end every acknowledged decision and correction must be in the audit
-trail, every mask must have its hash, and the chain must be whole. OUT is a run; it is copied, not changed.
+with SIGKILL and started again. At the end everything that was acknowledged must be in the audit trail, every
+mask must have its hash, and the chain must be whole. OUT is a run; it is copied, not changed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
-from review_client import Client, enrolled, infarcts, review_server
+from review_client import PASSPHRASE, Client, enrolled, infarcts, review_server
+from review_scans import point_to_study
 
+import infarct_vol as iv
 from infarct_vol.audit import AuditTrail
+from infarct_vol.errors import LockedStudyError
 from infarct_vol.ledger import study_of
 from infarct_vol.review.verification import audit_study
 
-_ANY_KILL_AFTER_S = (0.0, 1.5)
+READER = "Bench Reader"
+_ANY_KILL_AFTER_S = {"masks": (0.0, 1.5), "sign": (0.0, 6.0), "tables": (0.5, 6.0)}
 
 
 def main() -> None:
     """Run the stress and print what was found; exit code 1 where anything was lost."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--what", choices=list(_ANY_KILL_AFTER_S), default="masks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         shutil.copytree(options.out, out)
-        _point_to_study(options.out, out)
-        enrolled(out, ["Bench Reader"])
-        acknowledged = _stressed(out, kills=options.kills, rng=random.Random(options.seed))
+        point_to_study(out, study_of(options.out))
+        enrolled(out, [READER])
+        rng = random.Random(options.seed)
+        stress = _tables if options.what == "tables" else _stressed
+        acknowledged = stress(out, kills=options.kills, rng=rng, what=options.what)
         raise SystemExit(_judged(out, acknowledged, kills=options.kills))
 
 
-def _point_to_study(source: Path, out: Path) -> None:
-    relative = os.path.relpath(study_of(source).resolve(), out.resolve())
-    (out / "provenance" / "study.json").write_text(json.dumps({"study": relative}), encoding="utf-8")
+def _tables(out: Path, *, kills: int, rng: random.Random, what: str) -> list[str]:
+    """Kill the command that makes the tables; it acknowledges nothing."""
+    command = [sys.executable, "-m", "infarct_vol_cli.main", "tables", str(out), "-q"]
+    for _ in range(kills):
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(*_ANY_KILL_AFTER_S[what]))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return []
 
 
-def _stressed(out: Path, *, kills: int, rng: random.Random) -> list[dict[str, Any]]:
-    acknowledged: list[dict[str, Any]] = []
+def _stressed(out: Path, *, kills: int, rng: random.Random, what: str) -> list[str]:
+    acknowledged: list[str] = []
+    work = _work if what == "masks" else _sign
     for kill in range(kills):
         with review_server(out) as (url, process):
-            work = threading.Thread(target=_work, args=(url, acknowledged, rng.random()), daemon=True)
-            work.start()
+            at_work = threading.Thread(target=work, args=(url, acknowledged, rng.random()), daemon=True)
+            at_work.start()
             # wait for the work to begin, then for any moment of it
             before, limit = len(acknowledged), time.monotonic() + 30
-            while len(acknowledged) == before and work.is_alive() and time.monotonic() < limit:
+            while len(acknowledged) == before and at_work.is_alive() and time.monotonic() < limit:
                 time.sleep(0.005)
-            time.sleep(rng.uniform(*_ANY_KILL_AFTER_S))
+            time.sleep(rng.uniform(*_ANY_KILL_AFTER_S[what]))
             os.killpg(process.pid, signal.SIGKILL)
-            work.join(30)
+            at_work.join(30)
         if (kill + 1) % 20 == 0:
             print(f"{kill + 1} kills, {len(acknowledged)} acknowledged", flush=True)
     return acknowledged
 
 
-def _work(url: str, acknowledged: list[dict[str, Any]], seed: float) -> None:
+def _work(url: str, acknowledged: list[str], seed: float) -> None:
     """Decide and correct until the server is gone; note what it acknowledged."""
     rng = random.Random(seed)
     try:
-        client = Client(url, "Bench Reader")
+        client = Client(url, READER)
         codes = client.codes()
         while True:
             case = client.case(rng.choice(codes))
@@ -87,24 +105,66 @@ def _work(url: str, acknowledged: list[dict[str, Any]], seed: float) -> None:
                 voxels = client.voxels(mask)
                 voxels[rng.randrange(len(voxels))] ^= 1
                 answer = client.save(case["code"], item, mask, voxels, reason)
-            if answer.status_code == 200:
-                acknowledged.append({"reason": reason})
-            elif answer.status_code != 409:
-                print("unexpected answer", answer.status_code, answer.text[:200], flush=True)
+            _note(answer, reason, acknowledged)
     except (httpx.HTTPError, OSError):
         return
 
 
-def _judged(out: Path, acknowledged: list[dict[str, Any]], *, kills: int) -> int:
-    kept = {entry.reason for entry in AuditTrail(out).entries()}
-    lost = [one for one in acknowledged if one["reason"] not in kept]
+def _sign(url: str, acknowledged: list[str], seed: float) -> None:
+    """Enrol, lock and unlock until the server is gone; note what it acknowledged."""
+    rng = random.Random(seed)
+    try:
+        client = Client(url, READER)
+        locked = client.http.get("/api/session").json()["lock"] is not None
+        while True:
+            word = f"{rng.random():.17f}"
+            if rng.random() < 0.3:
+                answer = client.post("/api/enrol", json={"name": f"Dr {word}", "passphrase": PASSPHRASE})
+            elif locked:
+                answer = client.post("/api/unlock", json={"passphrase": PASSPHRASE, "reason": word})
+            else:
+                answer = client.post("/api/lock", json={"passphrase": PASSPHRASE, "meaning": word})
+            _note(answer, word, acknowledged)
+            if answer.status_code == 200:
+                client.csrf = answer.json()["csrf"]
+                locked = answer.json()["lock"] is not None
+    except (httpx.HTTPError, OSError):
+        return
+
+
+def _note(answer: httpx.Response, word: str, acknowledged: list[str]) -> None:
+    if answer.status_code == 200:
+        acknowledged.append(word)
+    elif answer.status_code != 409:
+        print("unexpected answer", answer.status_code, answer.text[:200], flush=True)
+
+
+def _judged(out: Path, acknowledged: list[str], *, kills: int) -> int:
+    entries = AuditTrail(out).entries()
+    kept = "\n".join(" ".join((entry.who, entry.reason, entry.new)) for entry in entries)
+    lost = [word for word in acknowledged if word not in kept]
     report = audit_study(out)
-    # a table that is older than the latest decision is no fault of the trail
     print(f"{kills} kills; {len(acknowledged)} acknowledged, {len(lost)} lost; {report.entries} entries")
-    print(f"faults of trail and masks: {len(report.faults)}")
+    print(f"faults of trail, masks and tables: {len(report.faults)}")
     for fault in report.faults[:10]:
         print(f"  {fault}")
-    return 1 if lost or report.faults else 0
+    return 1 if lost or _left(out, report.faults) else 0
+
+
+def _left(out: Path, faults: tuple[str, ...]) -> int:
+    """Return how many faults there are once the tables, which a kill may leave half made, are made again."""
+    if not faults:
+        return 0
+    try:
+        iv.remake_tables(out)
+    except LockedStudyError:
+        print("the study is locked, so the tables cannot be made again")
+        return len(faults)
+    left = audit_study(out).faults
+    print(f"faults once the tables were made again: {len(left)}")
+    for fault in left[:10]:
+        print(f"  {fault}")
+    return len(left)
 
 
 if __name__ == "__main__":

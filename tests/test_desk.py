@@ -26,10 +26,10 @@ from infarct_vol.files import gzip_bytes
 from infarct_vol.geometry import Grid
 from infarct_vol.nifti import load_mask, nifti_bytes
 from infarct_vol.protocol import Protocol
+from infarct_vol.results import remake_tables
 from infarct_vol.review.cases import UnknownCaseError
 from infarct_vol.settings import ReviewSettings
 from infarct_vol.tables import read_tables
-from infarct_vol.trial import remake_tables
 
 PHRASE = "correct horse battery"
 BLINDED = Protocol(review=ReviewSettings(reads=2, reread_percent=50, mask_visit_order=True))

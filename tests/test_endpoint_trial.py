@@ -22,8 +22,9 @@ from infarct_vol import trial
 from infarct_vol.audit import AuditTrail
 from infarct_vol.errors import StudyError
 from infarct_vol.protocol import Protocol
+from infarct_vol.results import remake_tables
 from infarct_vol.tables import read_tables
-from infarct_vol.trial import RunSummary, remake_tables, run_study
+from infarct_vol.trial import RunSummary, run_study
 
 pytestmark = pytest.mark.usefixtures("_no_figures")
 

@@ -22,10 +22,11 @@ TESTS = Path(__file__).parent
 # the command with a desk of one small case in place of a run
 PROGRAM = """
 import sys, typer
+import infarct_vol.desk
 from fake_desk import FakeDesk
 from infarct_vol_cli.commands import review
 from infarct_vol_cli.shell import command
-review.Desk = lambda out, study=None: FakeDesk(out)
+infarct_vol.desk.Desk = lambda out, study=None: FakeDesk(out)
 app = typer.Typer()
 app.command()(command(review.run))
 app(sys.argv[1:])

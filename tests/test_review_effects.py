@@ -26,12 +26,14 @@ from review_trials import (
 from toy_trials import SHAPE, ToyParticipant, ToySession, write_toy_trial
 
 import infarct_vol as iv
+from infarct_vol import results as results_module
 from infarct_vol import trial as trial_module
 from infarct_vol.audit import AuditTrail
 from infarct_vol.change import participant_changes
 from infarct_vol.errors import LockedStudyError, StudyError
 from infarct_vol.ledger import RecordStore, VerifiedStore, study_of
 from infarct_vol.protocol import Protocol, load_protocol
+from infarct_vol.results import remake_tables
 from infarct_vol.review.effects import reviewed_record
 from infarct_vol.review.model import DECISION, EDIT, READING_OPENED, Decision, Item, MaskVersion
 from infarct_vol.review.readers import Readers
@@ -40,7 +42,7 @@ from infarct_vol.review.store import ReviewedStore
 from infarct_vol.review.versions import open_canvas, save_edit
 from infarct_vol.tables import read_tables
 from infarct_vol.tables.reads import ReadRows
-from infarct_vol.trial import remake_tables, run_study
+from infarct_vol.trial import run_study
 
 
 @pytest.fixture
@@ -400,8 +402,8 @@ def toy(tmp_path, monkeypatch):
     """Two participants of 100, 60 and 40 voxels: 2.0, 1.2 and 0.8 mL. Pictures have tests of their own."""
     monkeypatch.setattr(trial_module, "render_participant", lambda *_, **__: None)
     monkeypatch.setattr(trial_module, "figure_paths", lambda *_: ())
-    monkeypatch.setattr(trial_module, "report_run", lambda *_, **__: None)
-    monkeypatch.setattr(trial_module, "write_report", lambda out, **_: out)
+    monkeypatch.setattr(results_module, "report_run", lambda *_, **__: None)
+    monkeypatch.setattr(results_module, "write_report", lambda out, **_: out)
     sessions = tuple(
         ToySession(name, time, voxels)
         for (name, time), voxels in zip(TIMES.items(), (100, 60, 40), strict=True)
@@ -505,7 +507,8 @@ def test_a_locked_study_is_neither_run_nor_tabulated_but_may_be_unblinded(toy, t
         msg = "the study is locked"
         raise LockedStudyError(msg)
 
-    monkeypatch.setattr(trial_module, "require_unlocked", refuse)
+    for module in (results_module, trial_module):
+        monkeypatch.setattr(module, "require_unlocked", refuse)
     with pytest.raises(LockedStudyError, match="is locked"):
         run_study(study, out, protocol=Protocol(study_id="TOY"), masks=masks)
     with pytest.raises(LockedStudyError, match="is locked"):

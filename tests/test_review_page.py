@@ -54,6 +54,9 @@ class Desk:
     def state(self) -> dict[str, Any]:
         return self.page.evaluate("() => infarctVolReview.state()")
 
+    def look(self) -> dict[str, Any]:
+        return self.page.evaluate("() => infarctVolReview.viewer.state()")
+
     def until(self, fits: Callable[[], object]) -> None:
         """Wait until something holds; the page's policy forbids to wait inside of it."""
         for _ in range(200):
@@ -334,6 +337,7 @@ def test_a_decision_that_came_late_is_shown_beside_the_other(desk: Opened) -> No
         assert one.study.judge("Dr B", code, theirs)
         one.press("a")
         dialog = one.page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading")).to_have_text("Dr B decided or edited meanwhile")
         expect(dialog).to_contain_text("Dr B decided: reject")
         expect(dialog).to_contain_text("old lesion")
         one.press("d")
@@ -356,7 +360,101 @@ def test_a_late_decision_on_a_mask_that_changed_must_be_made_anew(desk: Opened) 
         assert one.study.cases[code].items["v1.dwi"].decision is None
 
 
+def test_a_part_that_was_cut_is_not_what_somebody_drew(desk: Opened) -> None:
+    with desk() as one:
+        code = one.open_first()
+        one.press("ArrowRight", "e")
+        one.paint("v2.flair", (34, 30, 6))
+        one.study.save("Dr B", code, "v2.flair", "flair", square(4), reason="too large", tool="page")
+        one.study.save("Dr B", code, "v2.flair", "cavity", square(1), reason="too large", tool="cut")
+        one.press("Control+s", "1", "Enter")
+        # 8 x 8 x 3 voxels of 0.08 mL, not the 0.96 mL of the cavity
+        dialog = one.page.get_by_role("dialog", name="Dr B changed this mask meanwhile")
+        expect(dialog).to_contain_text("Dr B saved another mask of 15.36 mL")
+        one.press("t")
+
+
+# ---- dialogs beside the images ---------------------------------------------------------------------------
+
+
+def boxes_apart(one: Any, dialog: Any) -> bool:
+    """Whether a dialog leaves the images free."""
+    images = one.page.locator(".viewer-frame").bounding_box()
+    shown = dialog.bounding_box()
+    return shown["x"] >= images["x"] + images["width"] - 1 and shown["y"] + shown["height"] <= 801
+
+
+@pytest.mark.parametrize("key", ["c", "r", "q", "n", "g"])
+def test_a_dialog_leaves_the_images_free(desk: Opened, key: str) -> None:
+    with desk() as one:
+        one.open_first()
+        one.press("ArrowRight")
+        one.at("v2")
+        one.press(key)
+        dialog = one.page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        assert boxes_apart(one, dialog)
+        before = one.look()["slice"]
+        one.press("ArrowUp")
+        assert one.look()["slice"] == before + 1
+        # the column is out of reach, the wheel is not
+        assert one.page.locator(".column").evaluate("(e) => e.inert")
+        box = one.page.locator("canvas[data-panel='v2.flair']").bounding_box()
+        one.page.mouse.move(box["x"] + 90, box["y"] + 90)
+        one.page.mouse.wheel(0, 100)
+        one.until(lambda: one.look()["slice"] == before)
+        for _ in range(20):
+            one.press("Tab")
+            assert dialog.evaluate("(e) => e.contains(document.activeElement)")
+        one.press("Escape")
+        expect(dialog).to_have_count(0)
+        assert not one.page.locator(".column").evaluate("(e) => e.inert")
+
+
+def test_the_registration_is_compared_while_its_dialog_is_open(desk: Opened) -> None:
+    with desk() as one:
+        one.open_first()
+        one.press("ArrowRight")
+        one.at("v2")
+        one.press("g", "x")
+        assert one.look()["compare"]["name"] == "checkerboard"
+        # a click on an image takes the focus; keys still are the dialog's
+        box = one.page.locator("canvas[data-panel='v2.flair']").bounding_box()
+        one.page.mouse.click(box["x"] + 90, box["y"] + 90)
+        one.press("2", "r")
+        one.says("Rejected: Month 1, registration")
+        assert one.study.cases["sub-001"].items["v2.registration"].decision["reason"] == "Shifted"
+        one.until(lambda: not one.state()["busy"])
+
+
+def test_nothing_is_painted_while_the_reason_is_asked(desk: Opened) -> None:
+    with desk() as one:
+        one.open_first()
+        one.press("e")
+        one.paint("v1.dwi", (34, 30, 6))
+        painted = one.state()["editing"]["voxels"]
+        one.press("Control+s")
+        assert boxes_apart(one, one.page.get_by_role("dialog"))
+        one.paint("v1.dwi", (20, 20, 6))
+        assert one.state()["editing"]["voxels"] == painted
+        one.press("Escape", "Escape", "d")
+        one.until(lambda: one.state()["editing"] is None)
+
+
 # ---- editing ---------------------------------------------------------------------------------------------
+
+
+def test_the_tools_take_one_row_and_the_images_keep_their_size(desk: Opened) -> None:
+    with desk() as one:
+        one.open_first()
+        before = one.page.locator(".viewer-frame").bounding_box()
+        one.press("e", "3")
+        expect(one.page.locator(".edit-bar input").first).to_be_visible()
+        assert one.page.locator(".viewer-frame").bounding_box() == before
+        one.paint("v1.dwi", (34, 30, 6))
+        # 12 x 12 x 3 voxels of 0.08 mL before
+        expect(one.page.locator(".edit-foot")).to_contain_text("before 34.56 mL")
+        one.press("Escape", "d")
 
 
 def test_an_edit_is_saved_with_a_reason_and_accepted(desk: Opened) -> None:
@@ -419,7 +517,7 @@ def test_an_edit_that_came_late_is_kept(desk: Opened, key: str) -> None:
         mine = one.state()["editing"]["voxels"]
         one.study.save("Dr B", code, "v1.dwi", "dwi", square(4), reason="too large", tool="page")
         one.press("Control+s", "1", "Enter")
-        dialog = one.page.get_by_role("dialog", name="Somebody changed this mask meanwhile")
+        dialog = one.page.get_by_role("dialog", name="Dr B changed this mask meanwhile")
         expect(dialog).to_contain_text("Dr B saved another mask of 15.36 mL")
         one.press(key)
         item = one.study.cases[code].items["v1.dwi"]
@@ -441,7 +539,6 @@ def test_a_version_is_shown_over_the_mask(desk: Opened) -> None:
         one.page.reload()
         one.drawn(code)
         one.press("ArrowRight")
-        one.page.get_by_text("Versions (2)").click()
         automatic = one.page.get_by_role("button", name="automatic mask")
         automatic.click()
         expect(automatic).to_have_attribute("aria-pressed", "true")

@@ -147,7 +147,7 @@ def test_going_on_gives_the_state_of_going_through_all(script):
 def test_a_revision_that_is_not_the_latest_is_a_conflict(script):
     script.decide("Ada")
     stream = script.reading().stream(ITEM, "open", "")
-    stream.expect(2, where="here")
+    stream.expect(1, where="here")
     with pytest.raises(ConflictError, match="decided or edited meanwhile"):
         stream.expect(0, where="here")
 

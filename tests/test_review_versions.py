@@ -177,11 +177,26 @@ def test_a_part_outside_the_infarct_is_refused(trial):
         ReviewError, match=r"24 voxels \(0\.480 mL\) of the cavity lie outside the infarct; enl"
     ):
         save_edit(canvas, "cavity", block((0, 12), (10, 12), (0, 1)))
-    with pytest.raises(ReviewError, match=r"1 voxel \(0\.020 mL\) of the new lesion lie"):
-        save_edit(canvas, "new_lesion", block((11, 12), (11, 12), (3, 4)))
-    (inside,) = save_edit(canvas, "new_lesion", block((9, 10), (9, 10), (0, 1)))
-    assert inside.path.endswith("newlesion_mask.nii.gz")
-    assert inside.volume_ml == pytest.approx(0.02)
+
+
+def test_a_new_lesion_lies_beside_the_infarct(trial):
+    canvas = canvas_of(trial, MONTH3)
+    (beside,) = save_edit(canvas, "new_lesion", block((11, 12), (11, 12), (3, 4)))
+    assert beside.path.endswith("newlesion_mask.nii.gz")
+    assert beside.volume_ml == pytest.approx(0.02)
+    with pytest.raises(ReviewError, match=r"1 voxel \(0\.020 mL\) of the new lesion lie in the infarct"):
+        save_edit(canvas, "new_lesion", block((9, 10), (9, 10), (0, 1)))
+
+
+def test_correcting_the_infarct_leaves_a_new_lesion_elsewhere_alone(trial):
+    (beside,) = save_edit(canvas_of(trial, MONTH3), "new_lesion", block((11, 12), (11, 12), (2, 4)))
+    held = canvas_of(trial, MONTH3, versions={"new_lesion": beside})
+    smaller = save_edit(held, "flair", block((0, 10), (0, 10), (0, 1)))
+    assert "new_lesion" not in {version.key for version in smaller}
+    larger = save_edit(held, "flair", np.pad(np.ones((12, 12, 3), dtype=bool), ((0, 0), (0, 0), (0, 1))))
+    (cut,) = [version for version in larger if version.key == "new_lesion"]
+    # one of its two voxels lies in what became infarct
+    assert (cut.tool, cut.volume_ml) == ("cut", pytest.approx(0.02))
 
 
 def test_a_part_is_held_against_the_infarct_the_reader_started_from(trial):

@@ -63,8 +63,8 @@ class Page:
 def page(out: Path) -> Iterator[Page]:
     with serve(Desk(out)) as running:
         page = Page(running.url)
-        with page.client:
-            yield page
+        yield page
+        page.client.close()
 
 
 def followup(case: dict[str, Any]) -> dict[str, Any]:

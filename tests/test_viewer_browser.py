@@ -243,6 +243,7 @@ def test_shift_drag_and_presets_change_the_grey(desk):
     assert desk.grey("BL", (20, 30, 3)) > before + 30
     low, high = desk.state()["window"]
     assert (low, high) == pytest.approx((-51, 204), abs=1)
+    assert desk.state()["windowName"] == "own"
     # the other FLAIR images follow
     assert desk.run("viewer.windowOf(viewer.panels[1])") == pytest.approx([-51, 204], abs=1)
     desk.do("windowPreset('DWI')")
@@ -339,6 +340,44 @@ def test_blink_shows_the_partner_and_then_the_image_again(desk):
     assert desk.grey("M03", (15, 30, 3)) == pytest.approx(180, abs=3)
     desk.do("blink()")
     assert desk.state()["compare"]["name"] == "plain"
+
+
+def test_the_partners_squares_are_tinted(desk):
+    desk.do("toggleMask()")
+    desk.do("toggleCrosshair()")
+    desk.do("focusPanel(1)")
+    desk.do("checkerboard()")
+    inner = desk.pixels("M03")[120:-120, 80:-80].astype(int)
+    violet = inner[..., 2] - inner[..., 1]
+    own, others = np.abs(inner[..., 1] - 180) < 4, np.abs(inner[..., 1] - 100) < 4
+    assert np.median(violet[own]) == 0
+    assert np.median(violet[others]) == pytest.approx(22, abs=2)
+
+
+def test_the_crosshair_is_taken_off_by_a_command(desk):
+    x, y = desk.run("viewer.pointOf('M03', viewer.panels[1].volume.toVoxel(viewer.panels[1].place.mm))")
+
+    def blue() -> int:
+        pixel = desk.pixels("M03")[round(y), round(x) + 40].astype(int)
+        return int(pixel[2] - pixel[0])
+
+    assert blue() > 20
+    desk.do("toggleCrosshair()")
+    assert blue() == 0
+
+
+def test_slices_are_numbered_as_the_file_counts_them(browser):
+    case = two_visits()
+    case.view["panels"][0]["backwards"] = [True, False, True]
+    for desk in open_case(browser, case):
+        desk.do("goTo(viewer.panels[0].volume.toMm([12, 25, 1]))")
+        state = desk.state()
+        # 7 slices: the second from below is the sixth of the file, which counts from 0 at the top
+        assert (state["slice"], state["sliceNumber"], state["slices"]) == (1, SHAPE[2] - 2, SHAPE[2])
+        desk.do("setPlane('coronal')")
+        assert desk.state()["sliceNumber"] == 25
+        desk.do("focusPanel(1)")
+        assert desk.state()["sliceNumber"] == desk.state()["slice"]
 
 
 def test_a_component_is_gone_to_by_number_and_one_after_the_other(desk):
@@ -471,6 +510,14 @@ def test_a_cavity_is_painted_inside_the_infarct_only(desk):
     assert desk.run("viewer.edit.info().refused") > 0
 
 
+def test_a_new_lesion_is_painted_away_from_the_infarct(desk):
+    desk.edit("ses-BL/flair", "new_lesion", radius_mm=0.5)
+    desk.do("goTo(viewer.panels[0].volume.toMm([30, 40, 3]))")
+    desk.click("BL", (30, 40, 3))
+    assert np.argwhere(desk.voxels()).tolist() == [[30, 40, 3]]
+    assert desk.run("viewer.edit.info().refused") == 0
+
+
 def test_a_mask_that_does_not_exist_begins_empty(desk):
     desk.edit("ses-M03/flair", "new_lesion", radius_mm=0.5)
     assert not desk.voxels().any()
@@ -552,8 +599,12 @@ def test_two_reads_stand_over_the_scan_in_two_colours(browser):
     case = CaseBuilder("case-7F3A", reference="BL")
     case.panel("BL", head(), BASELINE_AFFINE, visit="v", modality="flair", label="Scan", window=(0, 255))
     moved = np.roll(INFARCT, 4, axis=1)
-    case.item("v", "flair", "BL", {}, affine=BASELINE_AFFINE, reads=[{"flair": INFARCT}, {"flair": moved}])
+    masks = {"flair": INFARCT}
+    case.item("v", "flair", "BL", masks, affine=BASELINE_AFFINE, reads=[{"flair": INFARCT}, {"flair": moved}])
+    mask = case.view["visits"][0]["items"][0]["masks"][0]
+    mask["automatic_sha256"] = mask["sha256"]
     for desk in open_case(browser, case):
+        assert desk.count("BL", ORANGE) == 0  # the automatic mask would hide what the reads differ by
         desk.do("goTo(viewer.panels[0].volume.toMm([12, 25, 3]))")
         assert desk.count("BL", GREEN) > 100
         assert desk.count("BL", PINK) > 100
@@ -605,6 +656,9 @@ def test_the_3d_view_shows_the_lesion_and_gives_its_memory_back(desk):
         "window.lost = () => gl.isContextLost(); return n; })()"
     )
     assert orange > 100
+    # the head is cut open on the lesion's side, the left: voxel 11.5 of 40
+    depth, turn = desk.run("viewer.solid.niivue.scene.clipPlaneDepthAziElevs[0]")[:2]
+    assert (depth, turn) == (pytest.approx(0.5 - 12 / 40, abs=0.03), 270)
     desk.run("viewer.commands.threeD()")
     assert not desk.state()["toggles"]["threeD"]
     assert desk.run("window.lost()")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infarct_vol.audit import AuditTrail, Entry
 from infarct_vol.errors import AuditError, UsageError
-from infarct_vol.review.verification import AuditReport, audit_study, read_head, seal_head
-from infarct_vol.tables.csvtext import one_line
-from infarct_vol.tables.trail import write_trail
 from infarct_vol_cli.shell import Shell
+
+if TYPE_CHECKING:
+    from infarct_vol.audit import Entry
+    from infarct_vol.review.verification import AuditReport
 
 _SHOWN = 80
 
@@ -39,6 +39,10 @@ def run(
 
     Example: `infarct-vol audit results --head /elsewhere/head.json`
     """
+    # loaded here to keep --help quick
+    from infarct_vol.review.verification import audit_study, read_head
+    from infarct_vol.tables.trail import write_trail
+
     report = audit_study(out, head=read_head(head) if head else None)
     entries = _entries(shell, out, report) if as_list or csv is not None else ()
     if as_json:
@@ -70,6 +74,8 @@ def _facts(report: AuditReport) -> dict[str, object]:
 
 
 def _print(shell: Shell, report: AuditReport) -> None:
+    from infarct_vol.tables.csvtext import one_line
+
     facts = {**_facts(report), "faults": len(report.faults), "notes": len(report.notes)}
     shell.table(
         "Audit", ("what", "value"), ((name.replace("_", " "), value) for name, value in facts.items())
@@ -81,6 +87,8 @@ def _print(shell: Shell, report: AuditReport) -> None:
 
 def _entries(shell: Shell, out: Path, report: AuditReport) -> tuple[Entry, ...]:
     """Return every entry; those of a trail that is damaged are not listed, its faults are."""
+    from infarct_vol.audit import AuditTrail
+
     try:
         return AuditTrail(out).entries()
     except UsageError as error:
@@ -96,11 +104,15 @@ def _row(entry: Entry) -> list[object]:
 
 
 def _short(text: str) -> str:
+    from infarct_vol.tables.csvtext import one_line
+
     line = one_line(text)
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
 
 
 def _seal(shell: Shell, report: AuditReport, path: Path, *, out: Path) -> None:
+    from infarct_vol.review.verification import seal_head
+
     seal_head(report, path)
     shell.say(f"Sealed entry {report.head.sequence}, SHA-256 {report.head.sha256}: {path}")
     if path.resolve().is_relative_to(out.resolve()):

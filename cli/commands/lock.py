@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-from infarct_vol.audit import AuditTrail
-from infarct_vol.review.freeze import MEANING, lock_study, require_results
-from infarct_vol.review.manifest import signature_of
-from infarct_vol.review.readers import Readers
 from infarct_vol_cli.commands._passphrase import passphrase
 from infarct_vol_cli.shell import Shell
 
@@ -20,8 +16,12 @@ def run(
     out: Annotated[Path, typer.Argument(help="Output folder of a run.")],
     reader: Annotated[str, typer.Option(help="Name of the enrolled reader who signs.")],
     meaning: Annotated[
-        str, typer.Option(help="What the signature states, at most 200 characters.")
-    ] = MEANING,
+        str | None,
+        typer.Option(
+            help="What the signature states, at most 200 characters.  [default: that the results were "
+            "reviewed and are the endpoint]"
+        ),
+    ] = None,
     passphrase_file: Annotated[
         Path | None, typer.Option(help="File whose first line is the passphrase; it is asked for without.")
     ] = None,
@@ -33,6 +33,12 @@ def run(
 
     Example: `infarct-vol lock results --reader "A. Reader"`
     """
+    # loaded here to keep --help quick
+    from infarct_vol.audit import AuditTrail
+    from infarct_vol.review.freeze import MEANING, lock_study, require_results
+    from infarct_vol.review.manifest import signature_of
+    from infarct_vol.review.readers import Readers
+
     require_results(out)
     trail = AuditTrail(out)
     readers = Readers(out, trail)
@@ -40,7 +46,7 @@ def run(
     if enrol:
         readers.enrol(reader, secret)
     signer = readers.sign_in(reader, secret, noted=False)
-    entry = lock_study(out, reader=signer, trail=trail, meaning=meaning)
+    entry = lock_study(out, reader=signer, trail=trail, meaning=MEANING if meaning is None else meaning)
     signed = signature_of(entry)
     facts = {
         "signed by": entry.who,

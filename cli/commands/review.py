@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infarct_vol.desk import Desk
 from infarct_vol.errors import UsageError
-from infarct_vol.review.model import DECISION, EDIT
-from infarct_vol.server.occupancy import occupied
-from infarct_vol.server.serving import Running, serve
 from infarct_vol_cli.shell import Shell
+
+if TYPE_CHECKING:
+    from infarct_vol.desk import Desk
+    from infarct_vol.server.serving import Running
 
 
 def run(
@@ -42,6 +42,11 @@ def run(
     if shell.threshold == "error" and not browser:
         msg = "--quiet and --no-browser together leave no way to the page; leave one of them out"
         raise UsageError(msg)
+    # loaded here to keep --help quick
+    from infarct_vol.desk import Desk
+    from infarct_vol.server.occupancy import occupied
+    from infarct_vol.server.serving import serve
+
     desk = Desk(out, study=study)
     before = desk.trail.head().sequence
     with (
@@ -68,6 +73,8 @@ def run(
 
 
 def _done_since(desk: Desk, sequence: int) -> tuple[int, int]:
+    from infarct_vol.review.model import DECISION, EDIT
+
     actions = [entry.action for entry in desk.trail.entries(after=sequence)]
     return actions.count(DECISION), actions.count(EDIT)
 

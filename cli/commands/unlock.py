@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from infarct_vol.audit import AuditTrail
-from infarct_vol.review.freeze import require_results, unlock_study
-from infarct_vol.review.readers import Readers
 from infarct_vol_cli.commands._passphrase import passphrase
 from infarct_vol_cli.shell import Shell
 
@@ -27,6 +24,11 @@ def run(
 
     Example: `infarct-vol unlock results --reader "A. Reader" --reason "a late scan arrived"`
     """
+    # loaded here to keep --help quick
+    from infarct_vol.audit import AuditTrail
+    from infarct_vol.review.freeze import require_results, unlock_study
+    from infarct_vol.review.readers import Readers
+
     require_results(out)
     trail = AuditTrail(out)
     signer = Readers(out, trail).sign_in(reader, passphrase(passphrase_file, of=reader), noted=False)

@@ -8,11 +8,12 @@ from .nifti import load_mask, load_scan, save_mask
 from .protocol import Protocol, load_protocol
 from .qa import plot_overlay, plot_trajectories, view
 from .registration import register
+from .results import remake_report, remake_tables
 from .sample import sample_trial
 from .simulation import simulate_trial
 from .study import open_study
 from .tables import measured_against_truth, read_tables
-from .trial import remake_report, remake_tables, run_study
+from .trial import run_study
 from .validation import agree
 from .validation.verification import verify
 

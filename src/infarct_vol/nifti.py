@@ -64,15 +64,11 @@ def load_scan(
     """
     path = Path(path)
     identity = replace(identity or Identity(modality=modality), path=path)
-    data, grid, remarks, digest = _read(path, where=_where(identity), geometry=geometry or GeometrySettings())
-    if data.ndim == 4:
-        msg = (
-            f"{path.name} holds {data.shape[3]} volumes where one is expected; name the volume to use, "
-            "or give a diffusion series with its .bval file"
-        )
-        raise HeaderError(msg, where=_where(identity))
-    identity = replace(identity, sha256=digest)
-    return Scan(data=data, grid=grid, identity=identity, sidecar=read_sidecar(path), remarks=remarks)
+    stored = _read(path, where=_where(identity), geometry=geometry or GeometrySettings())
+    _require_single(stored, path, where=_where(identity))
+    data = _scaled(stored, path, where=_where(identity))
+    identity = replace(identity, sha256=stored.sha256)
+    return Scan(data, stored.grid, identity, sidecar=read_sidecar(path), remarks=stored.remarks)
 
 
 class Series(NamedTuple):
@@ -92,9 +88,29 @@ def load_series(
     path = Path(path)
     identity = replace(identity or Identity(), path=path)
     where = _where(identity)
-    data, grid, remarks, digest = _read(path, where=where, geometry=geometry or GeometrySettings())
+    stored = _read(path, where=where, geometry=geometry or GeometrySettings())
+    data = _scaled(stored, path, where=where)
     data = data if data.ndim == 4 else data[..., np.newaxis]
-    return Series(data, grid, replace(identity, sha256=digest), read_sidecar(path), remarks)
+    identity = replace(identity, sha256=stored.sha256)
+    return Series(data, stored.grid, identity, read_sidecar(path), stored.remarks)
+
+
+class Stored(NamedTuple):
+    """Voxels as they are in a file, (I, J, K): intensity = slope * voxel + intercept."""
+
+    data: NDArray[Any]
+    grid: Grid
+    slope: float
+    intercept: float
+    sha256: str
+    remarks: tuple[str, ...] = ()
+
+
+def load_stored(path: Path | str, *, geometry: GeometrySettings | None = None) -> Stored:
+    """Read one three-dimensional image without scaling its voxels; checks and errors as `load_scan`."""
+    stored = _read(Path(path), where="", geometry=geometry or GeometrySettings())
+    _require_single(stored, Path(path), where="")
+    return stored
 
 
 def load_mask(
@@ -154,9 +170,16 @@ def _where(identity: Identity) -> str:
     return str(identity) if identity.participant_id else ""
 
 
-def _read(
-    path: Path, *, where: str, geometry: GeometrySettings
-) -> tuple[NDArray[np.float32], Grid, tuple[str, ...], str]:
+def _require_single(stored: Stored, path: Path, *, where: str) -> None:
+    if stored.data.ndim == 4:
+        msg = (
+            f"{path.name} holds {stored.data.shape[3]} volumes where one is expected; "
+            "name the volume to use, or give a diffusion series with its .bval file"
+        )
+        raise HeaderError(msg, where=where)
+
+
+def _read(path: Path, *, where: str, geometry: GeometrySettings) -> Stored:
     try:
         raw = _file_bytes(path)
         content, after_bytes = _unpacked(raw, named_gzip=path.suffix.lower() == ".gz")
@@ -168,7 +191,8 @@ def _read(
         raise type(error)(msg, where=where) from None
     extra = after_bytes + len(content) - header.offset - header.voxel_bytes
     trailing = (f"{extra} bytes follow the last voxel, ignored",) if extra else ()
-    return data, grid, (*header.remarks, *about_grid, *trailing), hashlib.sha256(raw).hexdigest()
+    remarks = (*header.remarks, *about_grid, *trailing)
+    return Stored(data, grid, header.slope, header.intercept, hashlib.sha256(raw).hexdigest(), remarks)
 
 
 def _file_bytes(path: Path) -> bytes:
@@ -212,11 +236,12 @@ def _unpacked(raw: bytes, *, named_gzip: bool) -> tuple[bytes | bytearray, int]:
 
 def _gunzip(raw: bytes) -> tuple[bytearray, int]:
     """Unpack every member to its trailer, where zlib compares CRC and length."""
-    content, position = bytearray(), 0
+    content, position, limit = bytearray(), 0, _MAX_EXTRA_BYTES
     while raw[position : position + 2] == _GZIP_MAGIC:
         engine = zlib.decompressobj(wbits=31)
         while not engine.eof:
-            limit = _unpacked_limit(content)
+            if limit == _MAX_EXTRA_BYTES:
+                limit = _unpacked_limit(content)
             if len(content) > limit:
                 read_header(content[:LONGEST_HEADER_BYTES])  # says so itself if it is at fault
                 msg = f"unpacks to more than {limit} bytes, far more than its header promises"
@@ -245,26 +270,31 @@ def _unpacked_limit(content: bytearray) -> int:
     return header.offset + header.voxel_bytes + _MAX_EXTRA_BYTES
 
 
-def _voxels(content: bytes | bytearray, header: Header) -> NDArray[np.float32]:
-    """Return scaled intensities in C order."""
+def _voxels(content: bytes | bytearray, header: Header) -> NDArray[Any]:
+    """Return the stored numbers in the order of the file, as a view of its bytes."""
     held = max(0, len(content) - header.offset)
     if held < header.voxel_bytes:
         msg = f"truncated: the header promises {header.voxel_bytes} bytes of voxels, the file holds {held}"
         raise DamagedFileError(msg)
     count = math.prod(header.shape)
     stored = np.frombuffer(content, dtype=header.dtype, count=count, offset=header.offset)
-    stored = stored.reshape(header.shape, order="F")
+    return stored.reshape(header.shape, order="F")
+
+
+def _scaled(stored: Stored, path: Path, *, where: str) -> NDArray[np.float32]:
+    """Return intensities in C order."""
+    numbers, slope, intercept = stored.data, stored.slope, stored.intercept
     try:
         # one plane at a time keeps the float64 product small
         with np.errstate(over="raise", invalid="ignore"):
-            if header.slope == 1 and header.intercept == 0:
-                return np.array(stored, dtype=np.float32, order="C")
-            data = np.empty(header.shape, dtype=np.float32)
-            for k in range(header.shape[2]):
-                data[:, :, k] = stored[:, :, k].astype(np.float64) * header.slope + header.intercept
+            if slope == 1 and intercept == 0:
+                return np.array(numbers, dtype=np.float32, order="C")
+            data = np.empty(numbers.shape, dtype=np.float32)
+            for k in range(numbers.shape[2]):
+                data[:, :, k] = numbers[:, :, k].astype(np.float64) * slope + intercept
     except FloatingPointError:
-        msg = "intensities exceed the range of float32; check scl_slope and the stored values"
-        raise HeaderError(msg) from None
+        msg = f"{path.name}: intensities exceed the range of float32; check scl_slope and the stored values"
+        raise HeaderError(msg, where=where) from None
     return data
 
 
@@ -330,25 +360,32 @@ def nifti_bytes(
     """
     target = np.dtype(dtype)
     stored = _stored_numbers(data, target, slope=slope, intercept=intercept, name=name)
+    return packed(stored, grid, slope=slope, intercept=intercept)
+
+
+def packed(
+    stored: NDArray[Any],
+    grid: Grid,
+    *,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    window: tuple[float, float] = (0.0, 0.0),
+) -> bytes:
+    """Return stored numbers as uncompressed NIfTI-1; ``window`` is what is shown as black and white."""
     image = nib.Nifti1Image(stored, np.array(grid.affine))
-    image.header.set_data_dtype(target)
-    image.header.set_xyzt_units("mm")
+    header = image.header
+    header.set_data_dtype(stored.dtype)
+    header.set_xyzt_units("mm")
     image.set_sform(grid.affine, code=1)
     image.set_qform(grid.affine, code=1)
     if np.abs(image.get_qform() - grid.affine).max() > 1e-4:
         # a quaternion cannot hold shear; two forms that differ are refused by careful readers
         image.set_qform(None, code=0)
-    content = bytearray(image.to_bytes())
-    if slope != 1.0 or intercept != 0.0:
-        # nibabel writes no scale factors for integer arrays given as such; scl_slope is at byte 112
-        content[112:120] = np.array([slope, intercept], dtype="<f4").tobytes()
-    return bytes(content)
-
-
-def windowed(content: bytes, *, low: float, high: float) -> bytes:
-    """Return uncompressed NIfTI-1 bytes with the intensities shown as black and as white in the header."""
-    # cal_max is at byte 124, cal_min at 128
-    return content[:124] + np.array([high, low], dtype="<f4").tobytes() + content[132:]
+    header.set_slope_inter(slope, intercept)
+    header["cal_min"], header["cal_max"] = window
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    # four bytes say that no extension follows
+    return b"".join((header.binaryblock, bytes(4), stored.tobytes(order="F")))
 
 
 def _stored_numbers(

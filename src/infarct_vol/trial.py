@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import pandas as pd
 
 from infarct_vol.audit import AuditTrail
 from infarct_vol.batch import ExecutorName, output_lock, run_batch
 from infarct_vol.derivatives import write_dataset_description, write_protocol
 from infarct_vol.errors import InfarctVolError, StudyError
 from infarct_vol.external import unused_masks
-from infarct_vol.files import file_sha256
 from infarct_vol.ledger import (
     changed_inputs,
     finished_record,
-    heads_of,
-    load_participants,
     save_participants,
     save_record,
     save_study,
-    save_table_hashes,
-    study_of,
-    tables_file,
 )
 from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
-from infarct_vol.qa import figure_paths, render_participant, write_report
-from infarct_vol.qa.endpoint import report_run
-from infarct_vol.qa.review.pages import write_review_pages
+from infarct_vol.qa import figure_paths, render_participant
 from infarct_vol.records import ParticipantRecord, VisitRecord
-from infarct_vol.repeatability import RepeatabilityLimit, read_repeatability
-from infarct_vol.review.freeze import note_tables, require_unlocked
-from infarct_vol.review.model import UNBLINDING
+from infarct_vol.results import reported, tabulated
+from infarct_vol.review.freeze import require_unlocked
 from infarct_vol.review.store import ReviewedStore
 from infarct_vol.study import Study, open_study
 from infarct_vol.tables import (
-    Outcomes,
     TablePaths,
     measured_against_truth,
     randomized_arms,
-    read_outcomes,
     read_tables,
-    write_tables,
 )
 from infarct_vol.work import Case
 
@@ -161,6 +147,7 @@ def run_study(
         # a list that does not fit is refused before the night's work, not after it
         randomized_arms(randomization, participants=known)
     with output_lock(out):
+        require_unlocked(out)  # a lock may have been signed since
         write_dataset_description(out)
         write_protocol(protocol.to_toml(), out)
         save_participants(known, out)
@@ -174,78 +161,12 @@ def run_study(
                 on_progress(record.participant_id, "failed" if done.error else "done", len(record.visits))
         store = ReviewedStore(out, protocol)
         records = tuple(store)
-        tables = _tabulated(store, protocol, records=records, randomization=randomization)
+        tables = tabulated(store, protocol, records=records, randomization=randomization)
         compared = measured_against_truth(read_tables(out).volumes, truth) if truth else None
-        report = _reported(records, out, protocol, study=study.root, truth=compared)
+        report = reported(records, out, protocol, study=study.root, truth=compared)
     unused = unused_masks(masks, study.participants) if masks is not None else ()
     counts = len(todo), kept
     return RunSummary(out, tables, report.path, records, *counts, unused, changed, report.notes)
-
-
-def _tabulated(
-    store: ReviewedStore,
-    protocol: Protocol,
-    *,
-    records: Sequence[ParticipantRecord] | None = None,
-    randomization: Path | None,
-    outcomes: Outcomes | None = None,
-    limit: RepeatabilityLimit | None = None,
-) -> TablePaths:
-    """Write tables, datasets, pictures and the summary to hand over; note an unblinding before it happens.
-
-    Parameters
-    ----------
-    records
-        The records of the store, where they were read already.
-    """
-    out, arms = store.out, None
-    if randomization is not None:
-        names = [head.participant_id for head in heads_of(store)]
-        arms = randomized_arms(randomization, participants=names, known=load_participants(out))
-        AuditTrail(out).append(
-            UNBLINDING,
-            subject="tables",
-            reason="a randomisation list was given",
-            new=f"SHA-256 {file_sha256(randomization)}",
-        )
-    tables_file(out).unlink(missing_ok=True)  # hashes of other tables would call these altered
-    counted = store if records is None else records
-    paths = write_tables(
-        counted, out, protocol=protocol, arms=arms, outcomes=outcomes, limit=limit, reads=store.reads
-    )
-    save_table_hashes(out)
-    note_tables(out, as_of=store.sequence)
-    report_run(out, protocol=protocol, arms=arms, outcomes=outcomes)
-    return paths
-
-
-@dataclass(frozen=True)
-class Report:
-    """The static report: its first page, which leads to all others, and what its pictures lack."""
-
-    path: Path
-    notes: tuple[str, ...] = ()
-
-
-def _reported(
-    records: Sequence[ParticipantRecord],
-    out: Path,
-    protocol: Protocol,
-    *,
-    study: Path | None,
-    truth: pd.DataFrame | None = None,
-) -> Report:
-    """Write the pages of the participants, then the page that leads to them."""
-    pages = write_review_pages(out, records, protocol=protocol, study_root=study)
-    return Report(write_report(out, records=records, protocol=protocol, truth=truth), pages.notes)
-
-
-def _study_if_there(out: Path) -> Path | None:
-    """Return the study folder of a run, or None where the pictures must do without it."""
-    try:
-        return study_of(out)
-    except StudyError:
-        return None
 
 
 def _noted_changes(todo: Iterable[CaseTask], out: Path) -> tuple[str, ...]:
@@ -306,99 +227,3 @@ def _fault(task: CaseTask, error: Exception | None) -> ParticipantRecord:
     record = failed_record(case, reason=reason)
     save_record(record, case.out, label=case.participant.label)
     return record
-
-
-@dataclass(frozen=True)
-class RemadeTables:
-    """Tables written again, and what was refused on the way."""
-
-    paths: TablePaths
-    problems: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """1 when a mask changed since it was measured, or a value of the measures file was refused."""
-        return 1 if self.problems else 0
-
-
-def remake_tables(
-    out: Path | str,
-    *,
-    randomization: Path | None = None,
-    measures: Path | None = None,
-    verification: Path | None = None,
-) -> RemadeTables:
-    """Write the tables, datasets, pictures and, where there is one, the report of a run again.
-
-    What readers decided counts. Every mask is held against its hash: the volume of a mask that changed since
-    is left empty, and named.
-
-    Parameters
-    ----------
-    out
-        Output folder of a run.
-    randomization
-        CSV of participant_id and arm; without it everything is pooled and BLINDED.
-    measures
-        The trial's other outcomes, as `infarct_vol.tables.read_outcomes` describes the file.
-    verification
-        ``verification.json`` of ``infarct-vol verify``: its repeatability coefficient takes the place of
-        the protocol's limit.
-
-    Raises
-    ------
-    StudyError
-        If ``out`` holds no run, or a list does not fit its participants.
-    MixedOutputError
-        If its records were made by different protocols or versions.
-    LockedStudyError
-        If the results are locked and no randomisation list is given: a locked study may be unblinded.
-    """
-    out = Path(out)
-    protocol = _protocol_in(out)
-    if randomization is None:
-        require_unlocked(out)
-    with output_lock(out):
-        store = ReviewedStore(out, protocol)
-        doses = {head.participant_id: head.first_dose_time for head in store.heads}
-        outcomes = read_outcomes(measures, first_doses=doses, protocol=protocol) if measures else None
-        limit = read_repeatability(verification) if verification else None
-        paths = _tabulated(store, protocol, randomization=randomization, outcomes=outcomes, limit=limit)
-        problems = tuple(store.problems)
-        if (out / "report" / "index.html").is_file():
-            # a page that shows arms must not stay beside blinded tables, nor the other way round
-            _reported(tuple(store), out, protocol, study=_study_if_there(out))
-    refused = outcomes.problems if outcomes is not None else ()
-    return RemadeTables(paths, (*problems, *refused))
-
-
-def remake_report(out: Path | str, *, study: Path | None = None) -> Report:
-    """Write the static report of a run again from its records, tables, figures and what readers decided.
-
-    Pictures of a mask that was corrected are drawn again where the study folder is there.
-
-    Parameters
-    ----------
-    out
-        Output folder of a run.
-    study
-        Study folder that holds the scans; default: where the run found them.
-
-    Raises
-    ------
-    StudyError
-        If ``out`` holds no run, or ``study`` is no folder.
-    """
-    out = Path(out)
-    protocol = _protocol_in(out)
-    scans = study_of(out, stated=study) if study is not None else _study_if_there(out)
-    with output_lock(out):
-        return _reported(tuple(ReviewedStore(out, protocol)), out, protocol, study=scans)
-
-
-def _protocol_in(out: Path) -> Protocol:
-    """Return the protocol of the run in an output folder."""
-    if not any((out / "provenance").glob("sub-*.json")):
-        msg = f"{out} holds no results; make some with 'infarct-vol run STUDY {out}'"
-        raise StudyError(msg)
-    return load_protocol(out / "protocol.toml")

@@ -10,21 +10,23 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from infarct_vol.audit import AuditTrail, Draft, Entry
 from infarct_vol.desk.drawing import Drawing, read_upload, read_voxels
-from infarct_vol.desk.judging import LONGEST_REASON, Judgement, decided, require_open
+from infarct_vol.desk.judging import LONGEST_REASON, Judgement, decided, require_open, require_usable
 from infarct_vol.desk.pictures import Pictures
-from infarct_vol.desk.views import CaseView, Cells, file_stem
+from infarct_vol.desk.views import CaseView, Cells, file_stem, shown_scan
 from infarct_vol.desk.worklist import case_line
-from infarct_vol.errors import AuditError, ConflictError, ReviewError, StudyError
+from infarct_vol.errors import AuditError, ConflictError, ReviewError
 from infarct_vol.files import gzip_bytes
+from infarct_vol.images import Modality
 from infarct_vol.ledger import study_of
 from infarct_vol.nifti import nifti_bytes
-from infarct_vol.protocol import load_protocol
 from infarct_vol.records import ParticipantRecord
+from infarct_vol.results import protocol_of, update_tables
 from infarct_vol.review.cases import Case, CaseBook, Facts, UnknownCaseError
 from infarct_vol.review.effects import reviewed_record
 from infarct_vol.review.freeze import lock_study, unlock_study
@@ -33,13 +35,11 @@ from infarct_vol.review.model import (
     LATE_DECISION,
     LATE_EDIT,
     READING_OPENED,
-    UNBLINDING,
     MaskVersion,
     Reader,
 )
 from infarct_vol.review.readers import Readers
 from infarct_vol.review.state import Reading
-from infarct_vol.trial import remake_tables
 
 
 class Desk:
@@ -62,11 +62,8 @@ class Desk:
 
     def __init__(self, out: Path, *, study: Path | None = None) -> None:
         self.out = out
+        self.protocol = protocol_of(out)
         self.book = CaseBook(out)
-        if not self.book.participant_ids:
-            msg = f"{out} holds no results; make some with 'infarct-vol run STUDY {out}'"
-            raise StudyError(msg)
-        self.protocol = load_protocol(out / "protocol.toml")
         self.pictures = Pictures(out, study_of(out, stated=study), self.protocol)
         self.trail = AuditTrail(out)
         if faults := self.trail.faults():
@@ -109,7 +106,7 @@ class Desk:
                 case_line(CaseView(case, reading, self.pictures, self._record(case)), self.protocol)
                 for case in self._cases(reader)
             ]
-        done = sum(line["status"] not in ("todo", "stale", "query") for line in lines)
+        done = sum(line["status"] not in ("todo", "stale", "query", "disagreement") for line in lines)
         return {"progress": {"done": done, "total": len(lines)}, "cases": lines}
 
     def case(self, reader: Reader, code: str) -> Cells:
@@ -128,17 +125,31 @@ class Desk:
         case = self._case(reader, code)
         name, _, modality = panel.partition(".")
         visit = case.visits.get(name)
-        if visit is None or modality not in ("dwi", "adc", "flair") or visit.scan(modality) is None:
+        known = visit is not None and modality in ("dwi", "adc", "flair")
+        if visit is None or not known or shown_scan(self.pictures.study, visit, modality) is None:
             msg = f"there is no panel '{panel}' in {case.title}"
             raise UnknownCaseError(msg)
         return self.pictures.volume(case.record, visit, modality)  # type: ignore[arg-type]
 
-    def mask(self, reader: Reader, code: str, item: str, key: str, sha256: str | None = None) -> bytes:
-        """Return a mask as NIfTI bytes on its panel's grid; without a hash the one in work."""
+    def mask(
+        self,
+        reader: Reader,
+        code: str,
+        item: str,
+        key: str,
+        sha256: str | None = None,
+        *,
+        box: bool = False,
+    ) -> bytes:
+        """Return a mask as NIfTI bytes on its panel's grid; without a hash the one in work.
+
+        With ``box`` only the voxels around the lesion are sent, on a part of that grid.
+        """
         case = self._case(reader, code)
         path, digest = case.mask(self._reading, item, key, sha256)
         facts = case.found(item)
-        return self.pictures.mask(case.record, facts.visit, facts.item.image, path, digest)  # type: ignore[arg-type]
+        image: Modality = facts.item.image  # type: ignore[assignment]
+        return self.pictures.mask(case.record, facts.visit, image, path, digest, box=box)
 
     def download(self, reader: Reader, code: str, item: str, key: str) -> tuple[str, bytes]:
         """Return name and ``.nii.gz`` bytes of a mask in work, or of the scan (``scan``), native grid."""
@@ -146,8 +157,12 @@ class Desk:
         facts = case.found(item)
         stem = file_stem(case, item)
         if key != "scan":
-            path, _ = case.mask(self._reading, item, key)
-            return f"{stem}_desc-{key}_mask.nii.gz", (self.out / path).read_bytes()
+            path, digest = case.mask(self._reading, item, key)
+            content = (self.out / path).read_bytes()
+            if sha256(content).hexdigest() != digest:
+                msg = f"{path} is not what it was when it was measured or saved; put it back from a copy"
+                raise AuditError(msg)
+            return f"{stem}_desc-{key}_mask.nii.gz", content
         if facts.item.image == "registration":
             msg = f"'{item}' is a registration; it has no scan of its own"
             raise UnknownCaseError(msg)
@@ -171,8 +186,9 @@ class Desk:
         with self._mutex:
             self.reading()
             case = self._case(reader, code)
-            if not judgements:
-                msg = "no decision was sent"
+            self._require_protocol(case)
+            if not judgements or len({one.item for one in judgements}) < len(judgements):
+                msg = "no decision was sent, or two on one item"
                 raise ReviewError(msg)
             told = [(case.found(one.item), one) for one in judgements]
             drafts = [decided(case, self._reading, facts, one, out=self.out) for facts, one in told]
@@ -236,11 +252,16 @@ class Desk:
     def lock(self, reader: Reader, *, passphrase: str, meaning: str) -> Entry:
         """Freeze the study under a signature; the reader signs with the passphrase once more.
 
-        The tables are made again first, so that they hold the latest decision, unless they were unblinded.
+        The tables are made again first where they are older than the latest decision.
+
+        Raises
+        ------
+        ReviewError
+            If they need what they were made with, such as a randomisation list.
         """
         signer = self.readers.sign_in(reader.name, passphrase, noted=False)
-        if self.trail.last(UNBLINDING) is None:
-            remake_tables(self.out)
+        if old := update_tables(self.out):
+            raise ReviewError(old)
         return lock_study(self.out, reader=signer, meaning=meaning, trail=self.trail)
 
     def unlock(self, reader: Reader, *, passphrase: str, reason: str) -> Entry:
@@ -303,16 +324,27 @@ class Desk:
         if not reason or len(reason) > LONGEST_REASON:
             msg = f"a reason of at most {LONGEST_REASON} characters is needed to save a mask"
             raise ReviewError(msg)
+        self._require_protocol(case)
         with self._mutex:
             self.reading()
             require_open(case, self._reading, case.found(item))
             case.mask(self._reading, item, key, parent_sha256)
+            require_usable(case, self._reading, case.found(item), {key: parent_sha256})  # type: ignore[dict-item]
             drawing = Drawing(self.out, case, self._reading, self.protocol, item, key, parent_sha256)
         versions = drawing.saved(read(drawing), tool=tool)
         drafts = [self._edited(case, drawing, version, reason) for version in versions]
         with self._mutex:
             self._enter(case, drafts, {drawing.facts: revision}, late=LATE_EDIT)
             return self._shown(case.reader, case)
+
+    def _require_protocol(self, case: Case) -> None:
+        """Refuse to change a case that a later run measured by other rules than this desk reads by."""
+        if case.record.protocol_sha256 != self.protocol.sha256:
+            msg = (
+                "this case was measured by another protocol than the one this page was started with; run "
+                "again so that all are of one, then start the page again"
+            )
+            raise ReviewError(msg, where=case.title)
 
     @staticmethod
     def _edited(case: Case, drawing: Drawing, version: MaskVersion, reason: str) -> Draft:

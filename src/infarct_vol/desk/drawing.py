@@ -53,9 +53,13 @@ class Drawing:
         self._case = case
         self._out = out
         self._protocol = protocol
-        saved = reading.versions(self.facts.item)
-        current = {**case.stream(reading, self.facts).current, self.key: parent_sha256}
-        self._versions = {name: saved[sha256].version for name, sha256 in current.items() if sha256 in saved}
+        saved = case.visible(reading, self.facts)
+        current = {**case.in_work(reading, self.facts), self.key: parent_sha256}
+        self._versions = {
+            name: saved[sha256].version
+            for name, sha256 in current.items()
+            if sha256 in saved and sha256 != self.facts.masks.get(name)
+        }
 
     @cached_property
     def canvas(self) -> Canvas:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from infarct_vol.audit import Entry
 from infarct_vol.desk.pictures import Pictures, link_of
+from infarct_vol.diffusion.series import B0_MAX
+from infarct_vol.files import nifti_stem
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.measurement import place_text
 from infarct_vol.qa.wording import visit_label
-from infarct_vol.records import ComponentRecord, ParticipantRecord, VisitRecord
+from infarct_vol.records import ComponentRecord, ParticipantRecord, ScanRecord, VisitRecord
 from infarct_vol.review.cases import Case, Facts
 from infarct_vol.review.model import DECISION, EDIT, LATE_DECISION, LATE_EDIT, Decision, MaskKey, MaskVersion
 from infarct_vol.review.orientation import Display
@@ -69,12 +73,11 @@ class CaseView:
     def _panels(self) -> Iterator[Cells]:
         for name, visit in self.case.visits.items():
             for modality in _SHOWN:
-                if visit.scan(modality) is not None and (modality == "flair" or visit.visit == "baseline"):
-                    yield self._panel(name, visit, modality)
+                scan = shown_scan(self.pictures.study, visit, modality)
+                if scan is not None and (modality == "flair" or visit.visit == "baseline"):
+                    yield self._panel(name, visit, modality, scan)
 
-    def _panel(self, name: str, visit: VisitRecord, modality: Modality) -> Cells:
-        scan = visit.scan(modality)
-        assert scan is not None
+    def _panel(self, name: str, visit: VisitRecord, modality: Modality, scan: ScanRecord) -> Cells:
         link = link_of(self.case.record, visit, modality, self.pictures.out)
         panel = f"{name}.{modality}"
         # the array axis behind right, front and up
@@ -86,6 +89,8 @@ class CaseView:
             "modality": modality,
             "shape": [scan.shape[axis] for axis in axes],
             "spacing_mm": [scan.spacing_mm[axis] for axis in axes],
+            # where the file counts its slices from right, front or top
+            "backwards": [scan.axis_codes[axis] in "LPI" for axis in axes],
             "window": None,
             "linked": link.linked,
             "note": link.note,
@@ -116,7 +121,7 @@ class CaseView:
             "id": name,
             "label": self.label(name, visit),
             "study_day": None if hidden else visit.study_day,
-            "acq_time": None if hidden else visit.acq_time,
+            "acq_time": None if self.case.kind != "open" else visit.acq_time,
             "status": now.status,
             "reason": self.case.told(now.reason),
             "flags": [self.case.told(flag) for flag in now.flags],
@@ -128,14 +133,12 @@ class CaseView:
         facts = self.case.facts[name]
         found = facts.registration
         assert found is not None
-        pair = (
-            "baseline \N{RIGHTWARDS ARROW} this visit"
-            if self.case.hides_order
-            else (f"{found.fixed} \N{RIGHTWARDS ARROW} {found.moving}")
-        )
+        # labels of sessions are free text, and may hold a date
+        named = self.case.kind == "open" or facts.visit.visit == "baseline"
+        pair = (found.fixed, found.moving) if named else ("baseline", "this visit")
         return {
             **self._judged(name, facts),
-            "pair": pair,
+            "pair": " \N{RIGHTWARDS ARROW} ".join(pair),
             "verdict": found.verdict,
             "reasons": [self.case.told(reason) for reason in found.reasons],
             "metrics": dict(found.metrics),
@@ -144,7 +147,7 @@ class CaseView:
     def _judged(self, name: str, facts: Facts) -> Cells:
         stream = self.case.stream(self.reading, facts)
         adjudication = self.case.kind == "adjudication"
-        due = self.reading.must_adjudicate(facts.item) if adjudication else True
+        due = facts.is_due(self.reading, self.case.reader.name) if adjudication else True
         return {
             "item": name,
             "image": facts.item.image,
@@ -152,19 +155,29 @@ class CaseView:
             "stale": not facts.fits(self.reading, stream),
             "waiting": stream.waiting,
             "due": due,
-            "decision": _decision(stream.decision),
+            "decision": self._decision(stream.decision),
             "reads": list(self._reads(name, facts)) if adjudication and due else [],
+        }
+
+    def _decision(self, decided: Decided | None) -> Cells | None:
+        if decided is None:
+            return None
+        entry, decision = decided
+        return {
+            "verdict": decision.verdict,
+            "reason": entry.reason,
+            "who": entry.who,
+            "utc": entry.utc,
+            "sequence": self._number(entry),
+            "chosen": decision.chosen,
+            "volume_ml": decision.volume_ml,
         }
 
     def _item(self, name: str, facts: Facts) -> Cells:
         shown = self.pictures.display(next(iter(facts.paths.values())))
-        stream = self.case.stream(self.reading, facts)
         visible = self.case.visible(self.reading, facts)
-        masks = []
-        for key, automatic in facts.masks.items():
-            sha256 = stream.current.get(key, automatic)
-            saved = visible.get(sha256)
-            masks.append(self._mask(name, facts, key, saved, shown))
+        in_work = self.case.in_work(self.reading, facts)
+        masks = [self._mask(name, facts, key, visible.get(sha), shown) for key, sha in in_work.items()]
         return {
             **self._judged(name, facts),
             "panel": f"{name.partition('.')[0]}.{facts.item.image}",
@@ -212,7 +225,7 @@ class CaseView:
             "sha256": version.sha256,
             "url": self.mask_url(name, version.key, version.sha256),
             "who": "" if hidden else saved.entry.who,
-            "utc": saved.entry.utc,
+            "utc": saved.entry.utc if not hidden or self._is_own(saved) else "",
             "reason": saved.entry.reason if not hidden or self._is_own(saved) else "",
             "volume_ml": version.volume_ml,
             "difference_ml": version.difference_ml,
@@ -241,17 +254,30 @@ class CaseView:
 
     def _history(self) -> Iterator[Cells]:
         names = {facts.item.subject: name for name, facts in self.case.facts.items()}
-        for entry in self.reading.history(self.case.record.participant_id):
-            if entry.subject in names and self._may_see(entry):
-                yield {
-                    "sequence": entry.sequence,
-                    "utc": entry.utc,
-                    "who": entry.who,
-                    "action": entry.action,
-                    "subject": names[entry.subject],
-                    "reason": entry.reason,
-                    "text": _told(entry),
-                }
+        for entry in self._seen:
+            yield {
+                "sequence": self._number(entry),
+                "utc": entry.utc,
+                "who": entry.who,
+                "action": entry.action,
+                "subject": names[entry.subject],
+                "reason": entry.reason,
+                "text": _told(entry),
+            }
+
+    @cached_property
+    def _seen(self) -> list[Entry]:
+        """The entries of this case that the reader may see."""
+        subjects = {facts.item.subject for facts in self.case.facts.values()}
+        entries = self.reading.history(self.case.record.participant_id)
+        return [entry for entry in entries if entry.subject in subjects and self._may_see(entry)]
+
+    def _number(self, entry: Entry) -> int:
+        """Return an entry's number in the trail; in a blinded reading that among the reader's own.
+
+        Gaps in the numbers of the trail would tell how busy the other reader is.
+        """
+        return entry.sequence if self.case.kind == "open" else self._seen.index(entry) + 1
 
     def _may_see(self, entry: Entry) -> bool:
         if self.case.kind == "open":
@@ -261,19 +287,17 @@ class CaseView:
         return _kind_of(entry) == self.case.kind
 
 
-def _decision(decided: Decided | None) -> Cells | None:
-    if decided is None:
+def shown_scan(study: Path, visit: VisitRecord, modality: str) -> ScanRecord | None:
+    """Return the image a panel shows; for an ADC map that is computed, the diffusion series it comes from."""
+    scan, series = visit.scan(modality), visit.scan("dwi")
+    if scan is not None or modality != "adc" or series is None:
+        return scan
+    path = study / series.path
+    try:
+        words = path.with_name(nifti_stem(path) + ".bval").read_text(encoding="utf-8").split()
+        return series if min(map(float, words), default=B0_MAX + 1) <= B0_MAX else None
+    except (OSError, ValueError):
         return None
-    entry, decision = decided
-    return {
-        "verdict": decision.verdict,
-        "reason": entry.reason,
-        "who": entry.who,
-        "utc": entry.utc,
-        "sequence": entry.sequence,
-        "chosen": decision.chosen,
-        "volume_ml": decision.volume_ml,
-    }
 
 
 def _numbers_of(version: MaskVersion) -> Cells:
@@ -294,7 +318,15 @@ def _component(number: int, part: ComponentRecord, shown: Display) -> Cells:
         "voxel": inside,
         "place": place_text(part),
         "slices": [part.first_slice, part.last_slice],
+        "axis": _slice_axis(shown),
     }
+
+
+def _slice_axis(shown: Display) -> int:
+    """Return the axis shown that is the file's slice axis: the thickest, the file's last one among equals."""
+    spacing = shown.grid.spacing_mm
+    thick = [axis for axis in range(3) if spacing[axis] >= 0.95 * max(spacing)]
+    return max(thick, key=lambda axis: shown.axes.order[axis])
 
 
 def _kind_of(entry: Entry) -> str:

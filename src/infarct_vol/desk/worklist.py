@@ -39,9 +39,7 @@ def case_line(view: CaseView, protocol: Protocol) -> Cells:
         "visits": _visits(view, protocol),
         "done": len(done),
         "total": len(items),
-        "edited": any(
-            case.stream(view.reading, facts).current != {} and _edited(view, facts) for facts in items
-        ),
+        "edited": any(case.in_work(view.reading, facts) != facts.masks for facts in items),
     }
 
 
@@ -50,17 +48,12 @@ def _due(view: CaseView) -> Iterable[Facts]:
     facts = view.case.facts.values()
     if view.case.kind != "adjudication":
         return facts
-    return [each for each in facts if view.reading.must_adjudicate(each.item)]
+    return [each for each in facts if each.is_due(view.reading, view.case.reader.name)]
 
 
 def _is_done(view: CaseView, facts: Facts) -> bool:
     stream = view.case.stream(view.reading, facts)
     return stream.decision is not None and not stream.waiting and facts.fits(view.reading, stream)
-
-
-def _edited(view: CaseView, facts: Facts) -> bool:
-    current = view.case.stream(view.reading, facts).current
-    return any(sha256 != facts.masks.get(key) for key, sha256 in current.items())
 
 
 def _status(view: CaseView, items: list[Facts], done: list[Facts]) -> CaseStatus:
@@ -107,7 +100,7 @@ def _volume_ml(view: CaseView, name: str, visit: VisitRecord) -> float | None:
     if facts is None:
         return None
     key = KEYS_OF[facts.item.image][0]
-    sha256 = view.case.stream(view.reading, facts).current.get(key, facts.masks[key])
+    sha256 = view.case.in_work(view.reading, facts)[key]
     return view.case.volume_ml(view.reading, facts, sha256)
 
 

@@ -3,7 +3,7 @@
 from infarct_vol.diffusion.adc import adc_from_dwi, compare_adc
 from infarct_vol.diffusion.assembly import DiffusionSet, assemble_diffusion
 from infarct_vol.diffusion.series import DiffusionSeriesLike, SeriesImages, images_from_series
-from infarct_vol.diffusion.units import adc_factor, to_um2_per_s
+from infarct_vol.diffusion.units import adc_factor, settled_factor, to_um2_per_s
 
 __all__ = [
     "DiffusionSeriesLike",
@@ -14,5 +14,6 @@ __all__ = [
     "assemble_diffusion",
     "compare_adc",
     "images_from_series",
+    "settled_factor",
     "to_um2_per_s",
 ]

@@ -75,19 +75,27 @@ def to_um2_per_s(adc: Scan, brain: BrainMask | None = None, *, unit: str | None 
     GridMismatchError
         If the brain mask is on another grid.
     """
-    median = _brain_median(adc, brain)
-    if unit is None:
-        factor = _inferred_factor(median, adc)
-        source = f"inferred from the brain median {median:.4g}"
-    else:
-        factor = adc_factor(unit)
-        _require_consistent(median, factor, unit, adc)
-        source = "stated"
+    factor, source = settled_factor(adc, brain, unit=unit)
     remarks = [f"ADC unit {_NAMES.get(factor, unit)} ({source}), multiplied by {factor:g} to 1e-6 mm2/s"]
     negative = int(np.count_nonzero(adc.data < 0))
     if negative:
         remarks.append(f"{negative} negative ADC voxels, kept")
     return adc.with_data(adc.data * np.float32(factor), remark="; ".join(remarks))
+
+
+def settled_factor(
+    adc: Scan, brain: BrainMask | None = None, *, unit: str | None = None
+) -> tuple[float, str]:
+    """Return what to multiply an ADC map by to hold it in 1e-6 mm2/s, and how that is known.
+
+    Parameters and errors as `to_um2_per_s`.
+    """
+    median = _brain_median(adc, brain)
+    if unit is None:
+        return _inferred_factor(median, adc), f"inferred from the brain median {median:.4g}"
+    factor = adc_factor(unit)
+    _require_consistent(median, factor, unit, adc)
+    return factor, "stated"
 
 
 _UNIT = re.compile(

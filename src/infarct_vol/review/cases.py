@@ -12,10 +12,11 @@ from infarct_vol.errors import ReviewError
 from infarct_vol.ledger import RecordStore, read_record
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
 from infarct_vol.review.model import KEYS_OF, Item, MaskKey, Reader, ReadKind
-from infarct_vol.review.state import Reading, Saved, Stream
+from infarct_vol.review.state import Decided, Reading, Saved, Stream
 from infarct_vol.settings import ANALYSED_VISITS
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.+Z-]*)?")
+_DAY = re.compile(r"\bstudy day -?\d+")
 
 
 class UnknownCaseError(ReviewError):
@@ -51,17 +52,23 @@ class Facts:
 
     def fits(self, reading: Reading, stream: Stream) -> bool:
         """Tell whether a stream's latest decision is on what is there now; True where there is none."""
-        if stream.decision is None:
-            return True
-        decision = stream.decision.decision
-        known = set(self.masks.values())
-        versions = reading.versions(self.item)
-        known |= {
-            sha
-            for sha, saved in versions.items()
-            if saved.version.automatic_sha256 == self.masks.get(saved.version.key, "")
-        }
-        return decision.scan_sha256 == self.scan_sha256 and set(decision.masks.values()) <= known
+        return stream.decision is None or self.is_of(reading, stream.decision)
+
+    def is_of(self, reading: Reading, decided: Decided) -> bool:
+        """Tell whether a decision is on the scan and the masks of the run that are there now."""
+        scan_sha256, masks = reading.base(self.item, decided)
+        return scan_sha256 == self.scan_sha256 and masks == self.masks
+
+    def is_due(self, reading: Reading, who: str) -> bool:
+        """Tell whether it is an adjudicator's: two blinded reads of what is there now, and they differ.
+
+        What another adjudicator decided is theirs.
+        """
+        reads, third = reading.blinded(self.item), reading.adjudicated(self.item)
+        others = third is not None and third.entry.who != who and third.decision.verdict != "query"
+        if third is not None and others and self.is_of(reading, third):
+            return False
+        return reading.must_adjudicate(self.item) and all(self.is_of(reading, one) for one in reads)
 
 
 def items_of(record: ParticipantRecord) -> tuple[Facts, ...]:
@@ -122,19 +129,22 @@ class Case:
         """Return a sentence as this reader may see it: no identity, session or date in a blinded reading."""
         if self.kind == "open":
             return text
-        for word, name in self._names:
-            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", name, text)
+        for pattern, name in self._names:
+            text = pattern.sub(name, text)
+        if self.hides_order:
+            text = _DAY.sub("a study day", text)
         return _DATE.sub("a date", text)
 
     @cached_property
-    def _names(self) -> list[tuple[str, str]]:
+    def _names(self) -> list[tuple[re.Pattern[str], str]]:
         """What a reader must not see, longest first, and what stands in its place."""
         names = {self.record.participant_id: self.title, f"sub-{self.record.participant_id}": self.title}
         for at, session in enumerate(self.sessions, start=1):
             names |= {session: f"visit {at}", session.removeprefix("ses-"): f"visit {at}"}
         if self.hides_order:
             names |= {visit: "a visit" for visit in (*ANALYSED_VISITS, "Baseline", "follow-up")}
-        return sorted(names.items(), key=lambda pair: -len(pair[0]))
+        ordered = sorted(names.items(), key=lambda pair: -len(pair[0]))
+        return [(_word(word), name) for word, name in ordered]
 
     @cached_property
     def facts(self) -> dict[str, Facts]:
@@ -178,20 +188,28 @@ class Case:
         """Return the versions this reader may see, by their SHA-256.
 
         In an open reading all of them, else the reader's own of this reading, and for the adjudicator
-        those that were read.
+        those of the reads that differ.
         """
         versions = reading.versions(facts.item)
         if self.kind == "open":
-            return dict(versions)
-        own = {
-            sha256: saved
-            for sha256, saved in versions.items()
-            if saved.entry.who == self.reader.name and saved.version.kind == self.kind
-        }
-        if self.kind == "adjudication":
-            for one in reading.blinded(facts.item):
-                own |= {sha: versions[sha] for sha in one.decision.masks.values() if sha in versions}
+            return versions
+        own = reading.versions(facts.item, self.kind, self.reader.name)
+        if self.kind == "adjudication" and facts.is_due(reading, self.reader.name):
+            judged = (one.decision.masks.values() for one in reading.blinded(facts.item))
+            shown = {sha: versions[sha] for masks in judged for sha in masks if sha in versions}
+            return shown | own
         return own
+
+    def in_work(self, reading: Reading, facts: Facts) -> dict[MaskKey, str]:
+        """Return the SHA-256 of the masks a reader goes on with: their latest, or those of the run.
+
+        What was corrected from a mask that the run has since made anew is not gone on with.
+        """
+        current, visible = self.stream(reading, facts).current, self.visible(reading, facts)
+        return {
+            key: current[key] if fits_mask(visible.get(current.get(key, "")), automatic) else automatic
+            for key, automatic in facts.masks.items()
+        }
 
     def mask(self, reading: Reading, name: str, key: str, sha256: str | None = None) -> tuple[str, str]:
         """Return path and hash of a mask this reader may see; without a hash the one in work.
@@ -206,8 +224,8 @@ class Case:
         if key not in paths:
             msg = f"'{name}' has no mask '{key[:20]}'"
             raise UnknownCaseError(msg)
-        in_work = {str(known): digest for known, digest in self.stream(reading, facts).current.items()}
-        digest = sha256 or in_work.get(key, paths[key][1])
+        in_work = {str(known): digest for known, digest in self.in_work(reading, facts).items()}
+        digest = sha256 or in_work[key]
         if digest == paths[key][1]:
             return paths[key]
         saved = self.visible(reading, facts).get(digest)
@@ -224,6 +242,18 @@ class Case:
         path = next((facts.paths[key] for key, known in facts.masks.items() if known == sha256), None)
         row = next((row for row in self.record.rows if row.mask_path == path), None)
         return row.volume_ml if row else None
+
+
+def fits_mask(saved: Saved | None, automatic_sha256: str) -> bool:
+    """Tell whether a version was corrected from the mask the run has now, or from one made of it."""
+    return saved is not None and saved.version.automatic_sha256 == automatic_sha256
+
+
+def _word(word: str) -> re.Pattern[str]:
+    """Return what finds a name in a sentence; a bare number only where a registration names a session."""
+    if word.isdigit():
+        return re.compile(rf"(?<=registration of ){word}(?= to )|(?<= to ){word}(?= is )")
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])")
 
 
 def analysed(record: ParticipantRecord) -> list[VisitRecord]:
@@ -269,10 +299,10 @@ class CaseBook:
         if reading.settings.reads == 1:
             return [("open", name) for name in names]
         if reader.role == "adjudicator":
-            due = [name for name in names if self._is_adjudicated(reading, name)]
+            due = [n for n in names if self._is_due(reading, n, reader)]
             ordered = reading.draw.order(due, reader=reader.name, kind="adjudication")
             return [("adjudication", name) for name in ordered]
-        own = [name for name in names if self._is_own(reading, name, reader)]
+        own = [name for name in names if reading.may_read(name, reader.name)]
         ordered = reading.draw.order(own, reader=reader.name, kind="read")
         found: list[tuple[ReadKind, str]] = [("read", name) for name in ordered]
         if not all(self._is_read(reading, name, reader) for name in own):
@@ -294,19 +324,14 @@ class CaseBook:
         code = reading.draw.code(participant_id, reader=who, kind=kind)
         return Case(record, reader, kind, code, tuple(sessions), hides_order)
 
-    def _is_own(self, reading: Reading, name: str, reader: Reader) -> bool:
-        """Tell whether a participant is not read by two others already."""
-        others = [
-            {one.entry.who for one in reading.blinded(facts.item)} for facts in items_of(self.record(name))
-        ]
-        return all(len(found - {reader.name}) < 2 for found in others)
+    def _is_due(self, reading: Reading, name: str, reader: Reader) -> bool:
+        return any(facts.is_due(reading, reader.name) for facts in items_of(self.record(name)))
 
     def _is_read(self, reading: Reading, name: str, reader: Reader) -> bool:
-        return all(
-            reading.stream(facts.item, "read", reader.name).decision is not None
-            for facts in items_of(self.record(name))
-        )
-
-    def _is_adjudicated(self, reading: Reading, name: str) -> bool:
-        items = [facts.item for facts in items_of(self.record(name))]
-        return any(reading.must_adjudicate(item) for item in items)
+        """Tell whether a reader is through with a participant; a query, or a read of what changed, is not."""
+        for facts in items_of(self.record(name)):
+            stream = reading.stream(facts.item, "read", reader.name)
+            asked = stream.decision is None or stream.decision.decision.verdict == "query"
+            if asked or not facts.fits(reading, stream):
+                return False
+        return True

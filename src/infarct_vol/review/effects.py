@@ -44,6 +44,7 @@ _PARAMETER_OF: Mapping[MaskKey, Parameter] = {
     "new_lesion": "new_lesion",
 }
 _ACCOUNTING = ("persistent_ml", "resolved_ml", "new_ml")
+_UNSETTLED = ("disagreement", "stale")
 _WITHOUT_VALUE: Mapping[str, Status] = {"reject": "excluded", "not_measurable": "not_measurable"}
 
 
@@ -67,7 +68,7 @@ def reviewed_record(
         The same object where nothing was decided.
     """
     own = {item: each for item, each in standings.items() if item.participant_id == record.participant_id}
-    if not any(each.verdict or each.waiting or each.state == "disagreement" for each in own.values()):
+    if not any(each.verdict or each.waiting or each.state in _UNSETTLED for each in own.values()):
         return record
     facts = {each.item: each for each in items_of(record)}
     reviews = {
@@ -127,6 +128,8 @@ class _VisitReview:
             self.flag(f"an edit of the {label} waits for a decision")
         if standing.state == "disagreement":
             self.flag(f"two reads of the {label} differ: waits for adjudication")
+        if standing.state == "stale":
+            self.flag(f"{label}: {STALE}")
         if standing.verdict is None:
             return
         if facts is None or not _is_current(standing, facts):

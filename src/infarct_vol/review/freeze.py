@@ -191,9 +191,15 @@ def _looked_at(made: Entry) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def _require_current_tables(trail: AuditTrail) -> None:
+def newer_than_tables(trail: AuditTrail) -> Entry | None:
+    """Return the last decision or edit if the tables are older than it."""
     last, made = trail.last(DECISION, EDIT), trail.last(TABLES_MADE)
-    if last is not None and (made is None or _looked_at(made) < last.sequence):
+    return last if last is not None and (made is None or _looked_at(made) < last.sequence) else None
+
+
+def _require_current_tables(trail: AuditTrail) -> None:
+    last = newer_than_tables(trail)
+    if last is not None:
         entry = f"entry {last.sequence} ({last.action} of {last.who} on {last.subject})"
         msg = f"the tables are older than {entry}; make them again with 'infarct-vol tables OUT', then lock"
         raise ReviewError(msg)

@@ -98,6 +98,7 @@ class MaskVersion(Record):
     automatic_volume_ml: float
     automatic_dice: float
     components: tuple[ComponentRecord, ...] = ()
+    sidecar_sha256: str = Field("", description="SHA-256 of the JSON beside it")
 
 
 class Reader(Record):

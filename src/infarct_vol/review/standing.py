@@ -9,8 +9,9 @@ from pydantic import Field
 from infarct_vol.records import Record
 from infarct_vol.review.model import Item, MaskKey, MaskVersion, ReadKind, Role, Verdict
 
-State = Literal["open", "query", "settled", "disagreement"]
-"""How far an item is: not all decided, asked about, decided, or two reads that wait for a third."""
+State = Literal["open", "query", "settled", "disagreement", "stale"]
+"""How far an item is: not all decided, asked about, decided, two reads that wait for a third, or two reads
+of which one is of a scan or mask that changed since."""
 
 
 class Standing(Record):

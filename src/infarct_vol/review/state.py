@@ -6,18 +6,19 @@ Nothing else holds a decision. Going through the trail again gives the same stat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from infarct_vol.audit import Entry
-from infarct_vol.errors import ConflictError
+from infarct_vol.errors import AuditError, ConflictError
 from infarct_vol.review.model import (
     DECISION,
     EDIT,
     ENROLMENT,
     KEYS_OF,
-    LATE_DECISION,
     LATE_EDIT,
     LOCK,
     READING_OPENED,
@@ -57,7 +58,7 @@ class Stream:
     Parameters
     ----------
     revision
-        Sequence number of its last entry; 0 where there is none.
+        Number of its entries. It does not count those of others, so it says nothing of what they do.
     decision
         The latest decision.
     current
@@ -120,52 +121,72 @@ class Reading:
         self.lock: Entry | None = None
         self.readers: dict[str, Reader] = {}
         self._streams: dict[StreamName, Stream] = {}
-        self._versions: dict[Item, dict[str, Saved]] = defaultdict(dict)
+        self._versions: dict[Item, dict[str, list[Saved]]] = defaultdict(lambda: defaultdict(list))
+        self._claims: dict[str, list[str]] = defaultdict(list)
         self._readers_of: dict[Item, dict[ReadKind, list[str]]] = defaultdict(lambda: defaultdict(list))
         self._history: dict[str, list[Entry]] = defaultdict(list)
         self.take(entries)
 
     def take(self, entries: Iterable[Entry]) -> None:
-        """Go on with the entries that follow."""
-        for entry in entries:
-            self.sequence = entry.sequence
-            if entry.action == READING_OPENED:
-                self.key = self.key or entry.new
-            elif entry.action in (LOCK, UNLOCK):
-                self.lock = entry if entry.action == LOCK else None
-            elif entry.action == ENROLMENT:
-                self._enrolled(entry)
-            elif (item := Item.of(entry.subject)) is not None:
-                self._about(item, entry)
+        """Go on with the entries that follow.
 
-    def _enrolled(self, entry: Entry) -> None:
-        reader = Enrolment.model_validate_json(entry.new).reader
-        self.readers[reader.name] = reader
+        Raises
+        ------
+        AuditError
+            If an entry does not hold what such an entry holds; it and all after it are not taken over.
+        """
+        for entry in entries:
+            try:
+                self._take(entry)
+            except ValidationError:
+                msg = (
+                    f"entry {entry.sequence} ({entry.action}) of the audit trail does not hold what such an "
+                    "entry holds; nothing is read past it, see 'infarct-vol audit'"
+                )
+                raise AuditError(msg) from None
+            self.sequence = entry.sequence
+
+    def _take(self, entry: Entry) -> None:
+        """Take one entry over, or leave everything as it is and raise."""
+        if entry.action == READING_OPENED:
+            self.key = self.key or entry.new
+        elif entry.action in (LOCK, UNLOCK):
+            self.lock = entry if entry.action == LOCK else None
+        elif entry.action == ENROLMENT:
+            reader = Enrolment.model_validate_json(entry.new).reader
+            self.readers[reader.name] = reader
+        elif (item := Item.of(entry.subject)) is not None:
+            self._about(item, entry)
 
     def _about(self, item: Item, entry: Entry) -> None:
-        self._history[item.participant_id].append(entry)
         if entry.action == DECISION:
-            decision = Decision.model_validate_json(entry.new)
-            stream = self._entered(item, decision.kind, entry)
-            stream.decision = Decided(entry, decision)
-            stream.current = dict(decision.masks)
-            names = self._readers_of[item][decision.kind]
-            if entry.who not in names:
-                names.append(entry.who)
+            self._decided(item, entry, Decision.model_validate_json(entry.new))
         elif entry.action in (EDIT, LATE_EDIT):
-            version = MaskVersion.model_validate_json(entry.new)
-            counts = entry.action == EDIT
-            known = self._versions[item].get(version.sha256)
-            if known is None or counts:
-                self._versions[item][version.sha256] = Saved(entry, version, counts)
-            if counts:
-                stream = self._entered(item, version.kind, entry)
-                stream.current[version.key] = version.sha256
-                stream.edited = entry.sequence
+            self._edited(item, entry, MaskVersion.model_validate_json(entry.new))
+        self._history[item.participant_id].append(entry)
+
+    def _decided(self, item: Item, entry: Entry, decision: Decision) -> None:
+        stream = self._entered(item, decision.kind, entry)
+        stream.decision = Decided(entry, decision)
+        stream.current = dict(decision.masks)
+        names = self._readers_of[item][decision.kind]
+        if entry.who not in names:
+            names.append(entry.who)
+
+    def _edited(self, item: Item, entry: Entry, version: MaskVersion) -> None:
+        counts = entry.action == EDIT
+        self._versions[item][version.sha256].append(Saved(entry, version, counts))
+        if counts:
+            stream = self._entered(item, version.kind, entry)
+            stream.current[version.key] = version.sha256
+            stream.edited = entry.sequence
 
     def _entered(self, item: Item, kind: ReadKind, entry: Entry) -> Stream:
         stream = self._streams.setdefault(stream_name(item, kind, entry.who), Stream())
-        stream.revision = entry.sequence
+        stream.revision += 1
+        claims = self._claims[item.participant_id]
+        if kind == "read" and entry.who not in claims:
+            claims.append(entry.who)
         return stream
 
     # ---- questions ---------------------------------------------------------------------------------------
@@ -184,9 +205,33 @@ class Reading:
         """Return what was done to an item in one reading; an empty stream where nothing was."""
         return self._streams.get(stream_name(item, kind, who), Stream())
 
-    def versions(self, item: Item) -> Mapping[str, Saved]:
-        """Return every corrected mask of an item by its SHA-256, in the order they were saved."""
-        return self._versions.get(item, {})
+    def versions(self, item: Item, kind: ReadKind | None = None, who: str = "") -> dict[str, Saved]:
+        """Return corrected masks of an item by their SHA-256, in the order they were saved first.
+
+        Two readers may draw the same mask, voxel by voxel: each has an entry of their own for it.
+
+        Parameters
+        ----------
+        kind, who
+            Only those that one reader saved in one way of reading; default: all of them.
+        """
+        found = {}
+        for sha256, saved in self._versions.get(item, {}).items():
+            own = [s for s in saved if kind is None or (s.version.kind, s.entry.who) == (kind, who)]
+            counting = [s for s in own if s.counts]
+            if own:
+                found[sha256] = (counting or own)[-1]
+        return found
+
+    def version(self, item: Item, sha256: str, *, before: int) -> MaskVersion | None:
+        """Return a corrected mask as it was saved last before an entry; None for a mask of the run."""
+        saved = self._versions.get(item, {}).get(sha256, ())
+        return next((s.version for s in reversed(saved) if s.entry.sequence < before), None)
+
+    def may_read(self, participant_id: str, who: str) -> bool:
+        """Tell whether a case is one reader's to read blinded: it is that of the first two who begin it."""
+        claims = self._claims.get(participant_id, [])[:2]
+        return who in claims or len(claims) < 2
 
     def history(self, participant_id: str) -> tuple[Entry, ...]:
         """Return every entry about a participant's items."""
@@ -194,7 +239,8 @@ class Reading:
 
     def blinded(self, item: Item) -> list[Decided]:
         """Return the blinded reads of an item by the first two readers, the one that counts first."""
-        names = self._readers_of.get(item, {}).get("read", [])[:2]
+        have_read = self._readers_of.get(item, {}).get("read", [])
+        names = [name for name in self._claims.get(item.participant_id, [])[:2] if name in have_read]
         if not names:
             return []
         first = self.draw.first(names, participant_id=item.participant_id)
@@ -213,7 +259,19 @@ class Reading:
     def must_adjudicate(self, item: Item) -> bool:
         """Tell whether two blinded reads of an item are complete and disagree."""
         reads = self.blinded(item)
-        return len(reads) == 2 and not _asked(reads) and _differ(item, reads, self.settings)
+        return (
+            len(reads) == 2
+            and not _asked(reads)
+            and self.base(item, reads[0]) == self.base(item, reads[1])
+            and _differ(item, reads, self.settings)
+        )
+
+    def base(self, item: Item, decided: Decided) -> tuple[str, dict[MaskKey, str]]:
+        """Return what a decision rests on: SHA-256 of the scan, and of the masks the run made, by key."""
+        decision, before = decided.decision, decided.entry.sequence
+        known = {key: self.version(item, sha, before=before) for key, sha in decision.masks.items()}
+        masks = {key: v.automatic_sha256 if v else decision.masks[key] for key, v in known.items()}
+        return decision.scan_sha256, masks
 
     def standing(self, item: Item) -> Standing:
         """Return what counts for an item."""
@@ -225,6 +283,8 @@ class Reading:
         if len(reads) < 2 or _asked(reads):
             asked = [one for one in reads if one.decision.verdict == "query"]
             return self._standing(item, asked[:1])
+        if self.base(item, reads[0]) != self.base(item, reads[1]):
+            return Standing(item=item, state="stale", kind="read")
         if not _differ(item, reads, self.settings):
             return self._agreed(item, reads)
         third = self.adjudicated(item)
@@ -238,7 +298,7 @@ class Reading:
         if not found:
             return Standing(item=item, kind=self.kind, waiting=waiting)
         entry, decision = found[0]
-        versions = self.versions(item)
+        known = {key: self.version(item, s, before=entry.sequence) for key, s in decision.masks.items()}
         return Standing(
             item=item,
             state="query" if decision.verdict == "query" else "settled",
@@ -247,7 +307,8 @@ class Reading:
             readers=tuple(one.entry.who for one in found),
             utc=max(one.entry.utc for one in found),
             reason=entry.reason,
-            masks=_edited(versions, decision.masks),
+            # a version whose voxels are those of the automatic mask is none
+            masks={k: v for k, v in known.items() if v is not None and v.sha256 != v.automatic_sha256},
             judged=decision.masks,
             scan_sha256=decision.scan_sha256,
             rule=rule,
@@ -312,12 +373,6 @@ class Reading:
         )
 
 
-def _edited(versions: Mapping[str, Saved], masks: Mapping[MaskKey, str]) -> dict[MaskKey, MaskVersion]:
-    """Return the versions among masks; one whose voxels are those of the automatic mask is none."""
-    found = {key: versions[sha256].version for key, sha256 in masks.items() if sha256 in versions}
-    return {key: version for key, version in found.items() if version.sha256 != version.automatic_sha256}
-
-
 def _numbers(readers: Iterable[Reader]) -> dict[str, int]:
     """Return every reader's number among those of their role, by order of enrolment."""
     found: dict[str, int] = {}
@@ -334,12 +389,8 @@ def _asked(reads: Iterable[Decided]) -> bool:
 
 def _differ(item: Item, reads: list[Decided], settings: ReviewSettings) -> bool:
     first, second = (one.decision for one in reads)
-    if (first.verdict == "accept") != (second.verdict == "accept"):
+    if first.verdict != second.verdict:
         return True
     if item.image == "registration" or first.verdict != "accept":
         return False
     return disagree(first.volume_ml, second.volume_ml, settings)
-
-
-LATE = frozenset({LATE_DECISION, LATE_EDIT})
-"""Actions of entries that are kept and count for nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from infarct_vol.audit import AuditTrail, Entry, Head
 from infarct_vol.errors import AuditError, InfarctVolError, ProtocolError, StudyError, UsageError
 from infarct_vol.files import nifti_stem, write_json
 from infarct_vol.ledger import read_record
+from infarct_vol.nifti import load_grid
 from infarct_vol.protocol import load_protocol
 from infarct_vol.records import ParticipantRecord, VisitRecord
 from infarct_vol.review.manifest import (
@@ -27,6 +29,7 @@ from infarct_vol.review.manifest import (
 from infarct_vol.review.model import (
     DECISION,
     EDIT,
+    KEYS_OF,
     LATE_DECISION,
     LATE_EDIT,
     LOCK,
@@ -40,6 +43,8 @@ from infarct_vol.review.readers import Readers
 TABLES_MADE = "tables made"
 """Tables were made of a study that was read: ``new`` is the SHA-256 of the list of their hashes."""
 _REMEDY = "put back a copy"
+_SAME = 1e-9
+"""Share, or mL, that equal volumes may differ by."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,17 @@ class _Audit:
     files: int = 0
     masks: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     """(subject, key) -> SHA-256 of the masks that exist for it."""
+    volumes: dict[tuple[str, str], set[float]] = field(default_factory=lambda: defaultdict(set))
+    """(subject, SHA-256 of an infarct) -> mL that record or trail give it."""
 
-    def hold(self, path: str, sha256: str, *, where: str = "", remedy: str = _REMEDY) -> None:
-        """Hold a file against its hash."""
+    def hold(self, path: str, sha256: str, *, where: str = "", remedy: str = _REMEDY) -> bool:
+        """Hold a file against its hash; tell whether it is what it was."""
         self.files += 1
         found = hash_of(self.out / path)
         if found != sha256:
             state = f"was changed (SHA-256 {found[:12]}, was {sha256[:12]})" if found else "is gone"
             self.faults.append(f"{where + ': ' if where else ''}{path} {state}; {remedy}")
+        return found == sha256
 
 
 def audit_study(out: Path, *, head: Head | None = None) -> AuditReport:
@@ -175,8 +183,10 @@ def _hold_record(audit: _Audit, path: Path) -> None:
         audit.hold(output, sha256, where=where, remedy=f"{_REMEDY}, or run again")
     for visit in record.visits:
         for key, mask in visit.masks.items():
-            subject = _subject(record, visit, key)
-            audit.masks[subject, key].add(record.outputs.get(mask, ""))
+            subject, sha256 = _subject(record, visit, key), record.outputs.get(mask, "")
+            audit.masks[subject, key].add(sha256)
+            rows = (row for row in record.rows if row.mask_path == mask and row.volume_ml is not None)
+            audit.volumes[subject, sha256].update(row.volume_ml for row in rows if row.volume_ml is not None)
 
 
 def _subject(record: ParticipantRecord, visit: VisitRecord, key: str) -> str:
@@ -232,23 +242,60 @@ def _hold_entries(audit: _Audit, trail: AuditTrail) -> dict[str, Entry]:
 def _hold_version(audit: _Audit, entry: Entry) -> set[str]:
     version = MaskVersion.model_validate_json(entry.new)
     where = f"{entry.subject}, saved by {entry.who} in entry {entry.sequence}"
-    audit.hold(version.path, version.sha256, where=where)
+    if audit.hold(version.path, version.sha256, where=where):
+        _hold_counted(audit, version, where)
     sidecar = Path(version.path).with_name(nifti_stem(Path(version.path)) + ".json").as_posix()
-    if not (audit.out / sidecar).is_file():
+    if version.sidecar_sha256:
+        audit.hold(sidecar, version.sidecar_sha256, where=where)
+    elif not (audit.out / sidecar).is_file():
         audit.faults.append(f"{where}: {sidecar} is gone; {_REMEDY}")
     audit.masks[entry.subject, version.key].add(version.sha256)
+    audit.volumes[entry.subject, version.sha256].add(version.volume_ml)
     return {version.path, sidecar}
 
 
+def _hold_counted(audit: _Audit, version: MaskVersion, where: str) -> None:
+    """Hold the mL of an entry against its voxels, on the grid of the file it names."""
+    try:
+        grid = load_grid(audit.out / version.path)
+    except InfarctVolError:
+        audit.notes.append(f"{where}: {version.path} is what was saved, and cannot be read as a mask")
+        return
+    counted_ml = version.voxel_count * grid.voxel_volume_ml
+    if not math.isclose(version.volume_ml, counted_ml, rel_tol=_SAME, abs_tol=_SAME):
+        said = f"says {version.volume_ml:.6g} mL, its voxels are {counted_ml:.6g} mL"
+        audit.faults.append(f"{where}: the entry {said}; {_REMEDY} of the trail")
+
+
 def _hold_decisions(audit: _Audit, latest: Iterable[tuple[Entry, Decision]]) -> None:
+    owners = defaultdict(set)
+    for (subject, _), masks in audit.masks.items():
+        for sha256 in masks:
+            owners[sha256].add(subject)
     for entry, decision in latest:
-        item = Item.of(entry.subject)
-        gone = [
-            key for key, sha256 in decision.masks.items() if sha256 not in audit.masks[entry.subject, key]
-        ]
-        if item is None or gone:
-            what = f"decision of {entry.who} on {entry.subject} (entry {entry.sequence})"
+        what = f"decision of {entry.who} on {entry.subject} (entry {entry.sequence})"
+        gone = [s for key, s in decision.masks.items() if s not in audit.masks[entry.subject, key]]
+        strange = [sha256 for sha256 in gone if owners[sha256] - {entry.subject}]
+        if strange:
+            whose = ", ".join(sorted(owners[strange[0]]))
+            audit.faults.append(f"the {what} names a mask of {whose}: it was signed for another one")
+        elif gone or Item.of(entry.subject) is None:
             audit.notes.append(f"the {what} is about a mask that was measured again since; review again")
+        else:
+            _hold_volume(audit, entry, decision, what)
+
+
+def _hold_volume(audit: _Audit, entry: Entry, decision: Decision, what: str) -> None:
+    """Hold the mL that were signed against those that record or trail give the same mask."""
+    item = Item.of(entry.subject)
+    infarct = decision.masks.get(KEYS_OF[item.image][0]) if item and KEYS_OF[item.image] else None
+    known = audit.volumes.get((entry.subject, infarct or ""), set())
+    signed_ml = decision.volume_ml
+    if signed_ml is None or not known:
+        return
+    if not any(math.isclose(signed_ml, each, rel_tol=_SAME, abs_tol=_SAME) for each in known):
+        found = ", ".join(f"{each:.6g}" for each in sorted(known))
+        audit.faults.append(f"the {what} signs {signed_ml:.6g} mL, the mask has {found} mL; {_REMEDY}")
 
 
 def _hold_tables(audit: _Audit, made: Entry | None) -> None:

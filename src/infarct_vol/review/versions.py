@@ -177,14 +177,14 @@ def save_edit(
     Returns
     -------
     tuple of MaskVersion
-        The edit; after it, where an infarct no longer holds all of a part, that part cut to it.
+        The edit; after it, cut to fit, a cavity the infarct no longer holds and a new lesion it grew over.
 
     Raises
     ------
     GridMismatchError
         If the voxels do not fit the grid.
     ReviewError
-        If the item has no such mask, or a part lies outside its infarct.
+        If the item has no such mask, a cavity lies outside its infarct, or a new lesion in it.
     AuditError
         If a file of the same name holds something else.
     """
@@ -199,7 +199,7 @@ def save_edit(
     if key == masks[0]:
         drawn |= _cut_parts(canvas, drawn[key])
     else:
-        _require_inside(canvas, key, drawn[key])
+        _require_room(canvas, key, drawn[key])
     return tuple(
         _saved(canvas, name, data, kind=kind, tool=tool if name == key else "cut")
         for name, data in drawn.items()
@@ -207,24 +207,32 @@ def save_edit(
 
 
 def _cut_parts(canvas: Canvas, infarct: NDArray[np.bool_]) -> dict[MaskKey, NDArray[np.bool_]]:
-    """Return the parts that reach out of the infarct, without what lies outside."""
+    """Return the parts that no longer fit an infarct, cut: a cavity lies in it, a new lesion beside it."""
     parts = {key: canvas.current[key].data for key in _PARTS if key in canvas.current}
-    return {key: part & infarct for key, part in parts.items() if np.any(part & ~infarct)}
+    cut = {key: part & _room(key, infarct) for key, part in parts.items()}
+    return {key: part for key, part in cut.items() if not np.array_equal(part, parts[key])}
 
 
-def _require_inside(canvas: Canvas, key: MaskKey, part: NDArray[np.bool_]) -> None:
+def _room(key: MaskKey, infarct: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where a part may lie: the cavity is part of the infarct, a new lesion never is."""
+    return infarct if key == "cavity" else ~infarct
+
+
+def _require_room(canvas: Canvas, key: MaskKey, part: NDArray[np.bool_]) -> None:
     infarct = canvas.current.get(KEYS_OF[canvas.item.image][0])
     if infarct is None:
-        msg = f"there is no infarct the {_NAMES[key]} could lie in; draw the infarct first"
+        msg = f"there is no infarct yet that a {_NAMES[key]} could be told from; draw the infarct first"
         raise ReviewError(msg, where=canvas.item.subject)
-    outside = int(np.count_nonzero(part & ~infarct.data))
+    outside = int(np.count_nonzero(part & ~_room(key, infarct.data)))
     if outside:
         amount_ml = outside * canvas.grid.voxel_volume_ml
         voxels = "1 voxel" if outside == 1 else f"{outside} voxels"
-        msg = (
-            f"{voxels} ({amount_ml:.3f} mL) of the {_NAMES[key]} lie outside the infarct; "
-            "enlarge the infarct first"
+        place, remedy = (
+            ("outside the infarct", "enlarge the infarct first")
+            if key == "cavity"
+            else ("in the infarct", "a new lesion lies beside it: take them out of the infarct first")
         )
+        msg = f"{voxels} ({amount_ml:.3f} mL) of the {_NAMES[key]} lie {place}; {remedy}"
         raise ReviewError(msg, where=canvas.item.subject)
 
 
@@ -259,12 +267,11 @@ def _saved(
         automatic_dice=dice(replace(automatic or empty, grid=canvas.grid), mask),
         components=volume.components,
     )
-    _write(canvas, version, content)
-    return version
+    return version.model_copy(update={"sidecar_sha256": _write(canvas, version, content)})
 
 
-def _write(canvas: Canvas, version: MaskVersion, content: bytes) -> None:
-    """Write mask and sidecar; a version that is there already stays as it is."""
+def _write(canvas: Canvas, version: MaskVersion, content: bytes) -> str:
+    """Write mask and sidecar, return the sidecar's hash; a version that is there already stays as it is."""
     path = canvas.out / version.path
     if path.is_file() and file_sha256(path) != version.sha256:
         msg = f"{version.path} is not what was saved under that name; put it back from a copy"
@@ -285,6 +292,7 @@ def _write(canvas: Canvas, version: MaskVersion, content: bytes) -> None:
     sidecar = path.with_name(nifti_stem(path) + ".json")
     if not sidecar.is_file():
         write_json(facts, sidecar)
+    return file_sha256(sidecar)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------

@@ -178,11 +178,12 @@ class Pages:
         return _bytes(await self._ask(self._desk.volume, _reader(request), code, panel))
 
     async def mask(self, request: Request) -> Response:
-        """Return a mask on the grid of its panel; the one in work, or any by its SHA-256."""
+        """Return a mask on the grid of its panel; the one in work, or any by its SHA-256, or a box of it."""
         sha256: str | None = request.query_params.get("sha256")
         if sha256 is not None and not is_sha256(sha256):
             raise RefusedRequestError(422, "sha256 is not a SHA-256")
-        return _bytes(await self._ask(self._desk.mask, _reader(request), *_place(request), sha256))
+        boxed = {"box": True} if request.query_params.get("box") == "1" else {}
+        return _bytes(await self._ask(self._desk.mask, _reader(request), *_place(request), sha256, **boxed))
 
     async def download(self, request: Request) -> Response:
         """Return a scan or mask on its native grid, for another program."""

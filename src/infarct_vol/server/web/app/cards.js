@@ -4,7 +4,7 @@ import { button, chip, el } from "./dom.js";
 import { isOpen, nameOfMask, readDifference } from "./facts.js";
 import { readWords, registrationFacts } from "./judging.js";
 import { maskUrl } from "./store.js";
-import { SOURCE_WORDS, VERDICT_WORDS, capital, isNumber, millilitres, moment, number, percent } from "./words.js";
+import { SOURCE_WORDS, TOOL_WORDS, VERDICT_WORDS, capital, isNumber, millilitres, moment, number, percent } from "./words.js";
 
 /** An image of the visit. */
 export function imageCard(column, item) {
@@ -77,14 +77,14 @@ function componentList(column, item) {
         {
           type: "button",
           class: "component",
-          title: "Go there",
+          title: "Go there. Slices are numbered as in the file, from 0.",
           on: { click: () => column.page.look("goToComponent", item.item, one.mask.key, one.number) },
         },
         el("i", { class: `swatch ${one.mask.key}` }),
         el("b", { text: one.number }),
         el("span", { class: "component-size", text: millilitres(one.volume_ml) }),
+        el("span", { class: "component-slices", text: slicesOf(one) }),
         el("span", { class: "component-place", text: one.place ?? "" }),
-        el("span", { class: "component-slices", text: slicesOf(one.slices) }),
       ),
     ),
   );
@@ -93,10 +93,12 @@ function componentList(column, item) {
   return column.details(`components ${item.item}`, `${all.length} components`, list);
 }
 
-function slicesOf(slices) {
+/** Slices as the file counts them, from 0, along its slice axis. */
+function slicesOf({ slices, axis = 2 }) {
   if (!slices) return "";
   const [first, last] = slices;
-  return first === last ? `slice ${first + 1}` : `slices ${first + 1}–${last + 1}`;
+  const plane = ["sagittal ", "coronal ", ""][axis];
+  return first === last ? `${plane}slice ${first}` : `${plane}slices ${first}–${last}`;
 }
 
 function versionList(column, item) {
@@ -132,19 +134,30 @@ function versionList(column, item) {
           on: { click: () => column.showVersion(item.item, one) },
         },
         el("i", { class: `swatch ${one.key}` }),
-        one.who ? `${one.who}, ${moment(one.utc)}` : "automatic mask",
+        versionWords(one, item, page.view.kind),
       ),
-      el("small", { text: [size, one.tool && `by ${one.tool}`].filter(Boolean).join(" · ") }),
+      el("small", { text: [size, TOOL_WORDS[one.tool] ?? one.tool].filter(Boolean).join(" · ") }),
       inWork && chip("in work", "edited"),
       one.counts === false && chip("does not count", "stale"),
       one.reason && el("q", { text: one.reason }),
     );
   });
-  return column.details(
+  return column.shown(
     `versions ${item.item}`,
     `Versions (${versions.length + first.length})`,
     el("ul", { class: "versions" }, rows),
   );
+}
+
+/** Who drew it and when; where the reader may not know who: whether it is the own mask or which read's. */
+function versionWords(version, item, kind) {
+  if (!version.tool) return "automatic mask";
+  if (version.who) return `${version.who}, ${moment(version.utc)}`;
+  const holds = (read) => (read.masks ?? []).some((one) => one.key === version.key && one.sha256 === version.sha256);
+  const reads = (item.reads ?? []).filter(holds).map((read) => `Read ${read.number}`);
+  if (reads.length) return reads.join(" and ");
+  const whose = kind === "adjudication" ? "another mask" : "your mask";
+  return version.utc ? `${whose}, ${moment(version.utc)}` : whose;
 }
 
 function fileButtons(column, item) {

@@ -15,7 +15,7 @@ export class Column {
     this.notices = el("div", { class: "notices" });
     this.tabs = el("div", { class: "visit-tabs", role: "tablist", "aria-label": "Visits" });
     this.body = el("div", { class: "visit-body", role: "tabpanel", tabindex: "-1" });
-    this.foot = el("footer", { class: "decide", role: "group", "aria-label": "Decision" });
+    this.foot = el("footer", { class: "decide", role: "group", "aria-label": "Decision or edit" });
     this.element = el(
       "aside",
       { class: "column", "aria-label": "Case" },
@@ -26,6 +26,7 @@ export class Column {
       this.foot,
     );
     this.opened = new Set();
+    this.closed = new Set();
     this.shownVersion = null;
     this.place = "";
   }
@@ -38,7 +39,8 @@ export class Column {
     this.#drawNotices();
     this.#drawTabs();
     this.#drawBody();
-    fill(this.foot, decisionButtons(page.judging, { disabled: page.locked || page.editing.active }));
+    if (page.editing.active) fill(this.foot, page.editing.foot);
+    else fill(this.foot, decisionButtons(page.judging, { disabled: page.locked }));
   }
 
   #drawHead() {
@@ -192,8 +194,17 @@ export class Column {
 
   /** A part that opens and closes, and stays so while the column is drawn anew. */
   details(name, title, ...content) {
-    const made = el("details", { open: this.opened.has(name) }, el("summary", { text: title }), content);
-    made.addEventListener("toggle", () => (made.open ? this.opened.add(name) : this.opened.delete(name)));
+    return this.#foldable(this.opened, true, name, title, content);
+  }
+
+  /** The same, open until it is closed. */
+  shown(name, title, ...content) {
+    return this.#foldable(this.closed, false, name, title, content);
+  }
+
+  #foldable(kept, whenKept, name, title, content) {
+    const made = el("details", { open: kept.has(name) === whenKept }, el("summary", { text: title }), content);
+    made.addEventListener("toggle", () => (made.open === whenKept ? kept.add(name) : kept.delete(name)));
     return made;
   }
 

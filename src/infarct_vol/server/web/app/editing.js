@@ -2,7 +2,7 @@
 
 import { casePath, gzip } from "./api.js";
 import { conflictOverEdit } from "./conflict.js";
-import { button, el, fill } from "./dom.js";
+import { append, button, el, fill } from "./dom.js";
 import { choose } from "./dialog.js";
 import { findPart, nameOfItem, nameOfMask, visitOf } from "./facts.js";
 import { hint, tell, warn } from "./messages.js";
@@ -63,9 +63,12 @@ export class Editing {
     this.undoButton = button("Undo", () => this.undo(), { keys: "Ctrl+Z" });
     this.redoButton = button("Redo", () => this.redo(), { keys: "Ctrl+Y" });
     this.saveButton = button("Save", () => this.save(), { keys: "Ctrl+S", kind: "main" });
+    const end = button("End", () => this.cancel(), { keys: "Esc" });
+    // the tools are over the images; what becomes of the edit is where the decisions are
+    this.foot = el("div", { class: "edit-foot" }, this.masks, this.size, this.undoButton, this.redoButton);
+    append(this.foot, [end, this.saveButton]);
     fill(
       this.element,
-      this.masks,
       group("Tool", [...this.tools.values()]),
       group(
         "Brush",
@@ -74,15 +77,7 @@ export class Editing {
         button("+", () => this.resize(1), { keys: ".", "aria-label": "Larger brush" }),
         this.ball,
       ),
-      group("Threshold", this.low, el("span", { text: "to" }), this.high),
-      group("Steps", this.undoButton, this.redoButton),
-      el(
-        "div",
-        { class: "tool-group tool-end" },
-        this.size,
-        this.saveButton,
-        button("End", () => this.cancel(), { keys: "Esc" }),
-      ),
+      group("Threshold", el("span", { text: "paints" }), this.low, el("span", { text: "to" }), this.high),
     );
   }
 
@@ -180,7 +175,7 @@ export class Editing {
         ["drop", "Drop the changes", "D", "danger"],
         ["save", "Save", "S", "main"],
       ],
-      { closeLabel: "Go on editing" },
+      { closeLabel: "Go on editing", side: true, still: true },
     );
     if (answer === "save") await (this.dirty ? this.save() : this.putOnTop());
     if (answer !== "drop") return answer === "save" && !this.unsaved;
@@ -220,6 +215,7 @@ export class Editing {
     const outcome = await askReason(title, act, {
       picks: QUICK.edit,
       confirm: "Save",
+      still: true,
       about: [changeTable(volume_ml - difference_ml, volume_ml)],
     });
     if (outcome?.conflict) await this.#conflict(outcome.edit, outcome.conflict);
@@ -253,7 +249,7 @@ export class Editing {
       if (this.active) page.viewer.edit.stop();
       this.changed(null);
       await page.take(view);
-      tell(`Saved: ${nameOfItem(view, edit.item)}, ${millilitres(edit.volume_ml)}. Accept it (A) so that it counts.`);
+      tell(`Saved: ${nameOfItem(view, edit.item)}, ${millilitres(edit.volume_ml)}. A accepts it.`);
       return { done: true };
     } catch (error) {
       if (error.status !== 409 || !error.body?.current) throw error;
@@ -266,7 +262,7 @@ export class Editing {
   async #conflict(edit, error) {
     this.shelf = edit;
     const { current } = error.body;
-    const answer = await conflictOverEdit(current, { ...edit, message: error.message });
+    const answer = await conflictOverEdit(current, edit);
     if (this.active) this.page.viewer.edit.stop();
     this.changed(null);
     await this.page.take(current);
@@ -290,7 +286,12 @@ export class Editing {
     this.redoButton.disabled = !info.canRedo;
     this.saveButton.disabled = !info.dirty;
     this.#drawRange(info);
-    this.size.textContent = `${millilitres(info.volume_ml)} (${millilitres(info.difference_ml, { sign: true })})`;
+    fill(
+      this.size,
+      el("b", { text: millilitres(info.volume_ml) }),
+      ` before ${millilitres(info.volume_ml - info.difference_ml)}, `,
+      el("b", { text: millilitres(info.difference_ml, { sign: true }) }),
+    );
     if (before?.item !== info.item || before?.key !== info.key) this.#drawMasks(info);
   }
 

@@ -87,11 +87,16 @@ export function stateOf(view) {
   ]);
 }
 
-/** Who entered something about an item last, and what: for a conflict. */
-export function lastEntry(view, item) {
+/**
+ * Who entered something about an item last, and what: for a conflict; with `key` of one mask of it. A part that
+ * was cut to its infarct is no entry of its own.
+ */
+export function lastEntry(view, item, key = null) {
   const part = findPart(view, item);
   const inWork = new Set((part?.masks ?? []).map((mask) => mask.sha256));
-  const saved = (part?.versions ?? []).filter((one) => inWork.has(one.sha256));
+  const drawn = (part?.versions ?? []).filter((one) => inWork.has(one.sha256) && one.tool !== "cut");
+  const own = drawn.filter((one) => one.key === key);
+  const saved = own.length ? own : drawn;
   const made = saved.map((one) => ({ ...one, what: "saved another mask", text: one.reason }));
   if (part?.decision) {
     const { verdict, reason } = part.decision;

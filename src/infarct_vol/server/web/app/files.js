@@ -58,6 +58,7 @@ export class Files {
     const outcome = await askReason(title, (reason) => this.#send({ ...sent, reason }), {
       picks: QUICK.edit,
       confirm: "Upload",
+      still: true,
       about: [about],
     });
     if (outcome?.conflict) await this.#conflict(outcome);
@@ -72,7 +73,7 @@ export class Files {
     try {
       const view = await page.app.api.send(address, sent.file, headers);
       await page.take(view);
-      tell(`Uploaded: ${nameOfItem(view, sent.item)}. Accept it (A) so that it counts.`);
+      tell(`Uploaded: ${nameOfItem(view, sent.item)}. A accepts it.`);
       return { done: true };
     } catch (error) {
       if (error.status !== 409 || !error.body?.current) throw error;
@@ -84,7 +85,7 @@ export class Files {
 
   async #conflict({ conflict, sent }) {
     const { current } = conflict.body;
-    const answer = await conflictOverEdit(current, { item: sent.item, volume_ml: null, message: conflict.message });
+    const answer = await conflictOverEdit(current, { item: sent.item, key: sent.key, volume_ml: null });
     await this.page.take(current);
     if (answer !== "mine") return;
     try {

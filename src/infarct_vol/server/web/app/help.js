@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { KEY_MAP } from "./keymap.js";
 import { Dialog } from "./dialog.js";
 
+const LICENCE = "/static/vendor/LICENSE-niivue.txt";
 const MOUSE = [
   ["Click", "place of the crosshair, on all linked images"],
   ["Right drag", "window and level; also Shift drag"],
@@ -30,7 +31,16 @@ export function showHelp() {
     ),
   );
   const dialog = new Dialog("Keys", { wide: true, closeLabel: "Close" });
-  dialog.body.append(el("div", { class: "help-groups" }, blocks));
+  dialog.body.append(
+    el("div", { class: "help-groups" }, blocks),
+    el(
+      "p",
+      { class: "quiet small" },
+      "Slices are numbered as in the scan's file, from 0. The 3-D view is drawn by NiiVue (",
+      el("a", { href: LICENCE, target: "_blank", rel: "noopener", text: "its licence" }),
+      ").",
+    ),
+  );
   dialog.closeOn(["H", "?"]);
   return dialog.open();
 }

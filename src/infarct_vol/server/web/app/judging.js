@@ -5,6 +5,7 @@ import { conflictOverDecisions } from "./conflict.js";
 import { button, chip, el } from "./dom.js";
 import { Dialog } from "./dialog.js";
 import { hasOwnEdit, judgement, openOfCase, openParts, partsOf, nameOfItem } from "./facts.js";
+import { lookingKeys } from "./looking.js";
 import { hint, tell, warn } from "./messages.js";
 import { QUICK, ReasonField, askReason } from "./reasons.js";
 import { VERDICT_WORDS, capital, metric, millilitres } from "./words.js";
@@ -128,6 +129,7 @@ export class Judging {
 
   async #ask(title, verdict, parts, { ticked, required = true, label, confirm }) {
     const { page } = this;
+    const { visit } = page;
     const names = ticked.map((part) => part.item);
     const targets = parts.map((part) => ({
       value: part,
@@ -137,19 +139,27 @@ export class Judging {
     const act = (reason, chosen) =>
       this.#attempt(
         chosen.map((part) => judgement(part, verdict, reason)),
-        `${capital(VERDICT_WORDS[verdict])}: ${this.#names(chosen)}.`,
+        `${capital(VERDICT_WORDS[verdict])}: ${this.#names(chosen, visit)}.`,
       );
-    const heading = `${title}: ${page.view.title}, ${page.visit.label}`;
+    const heading = `${title}: ${page.view.title}, ${visit.label}`;
     await this.#finish(
-      await askReason(heading, act, { picks: QUICK[verdict], required, label, targets, confirm: confirm ?? title }),
+      await askReason(heading, act, {
+        picks: QUICK[verdict],
+        required,
+        label,
+        targets,
+        confirm: confirm ?? title,
+        look: lookingKeys(page),
+      }),
     );
   }
 
   #registrationDialog(part) {
     const { page } = this;
-    const dialog = new Dialog(`Registration: ${page.view.title}, ${page.visit.label}`);
+    const dialog = new Dialog(`Registration: ${page.view.title}, ${page.visit.label}`, { side: true });
     const field = new ReasonField(dialog, QUICK.registration, {
       required: false,
+      hint: "Numbers pick a reason, Tab goes to this field",
       label: "Reason (needed to reject or query)",
     });
     const send = (verdict) => () => {
@@ -160,11 +170,29 @@ export class Judging {
         `${capital(VERDICT_WORDS[verdict])}: ${nameOfItem(page.view, part.item)}.`,
       );
     };
-    dialog.body.append(registrationFacts(part), field.element);
+    dialog.body.append(
+      registrationFacts(part, (title, numbers) => el("details", {}, el("summary", { text: title }), numbers)),
+      el(
+        "p",
+        { class: "quiet small" },
+        el("kbd", { text: "X" }),
+        " checkerboard, ",
+        el("kbd", { text: "V" }),
+        " blink, ",
+        el("kbd", { text: "↑" }),
+        el("kbd", { text: "↓" }),
+        " slices, ",
+        el("kbd", { text: "F" }),
+        " alone",
+      ),
+      field.element,
+    );
     dialog.action("Query", send("query"), { keys: "Q" });
     dialog.action("Reject", send("reject"), { keys: "R", kind: "danger" });
     dialog.action("Accept", send("accept"), { keys: "A", main: true });
     const typing = dialog.keys;
+    const looking = lookingKeys(page, { letters: true });
+    dialog.look = (event) => !["q", "r", "a"].includes(event.key.toLowerCase()) && looking(event);
     dialog.keys = (event) => {
       const verdict = { q: "query", r: "reject", a: "accept" }[event.key.toLowerCase()];
       if (!verdict || event.ctrlKey || event.metaKey || event.altKey) return typing(event);
@@ -238,9 +266,9 @@ export class Judging {
     return part.decision ? el("small", { text: ` now: ${VERDICT_WORDS[part.decision.verdict]}` }) : null;
   }
 
-  #names(parts) {
+  #names(parts, visit = this.page.visit) {
     const labels = parts.map((part) => part.label).join(", ");
-    return `${this.page.view.title}, ${this.page.visit.label} (${labels})`;
+    return `${this.page.view.title}, ${visit.label} (${labels})`;
   }
 }
 

@@ -44,6 +44,7 @@ export const KEY_MAP = checkedKeyMap([
   row("case", "Look", ["M"], "mask on or off", view("toggleMask")),
   row("case", "Look", ["Shift+M"], "cavity and new lesion on or off", view("toggleParts")),
   row("case", "Look", ["B"], "contour of the baseline on or off", view("toggleBaselineContour")),
+  row("case", "Look", ["I"], "crosshair on or off", view("toggleCrosshair")),
   row("case", "Look", ["X"], "checkerboard with the baseline", view("checkerboard")),
   row("case", "Look", ["V"], "blink with the baseline", view("blink")),
   row("case", "Look", ["S"], "other image for blink and checkerboard", view("swapSource")),
@@ -95,5 +96,7 @@ export const KEY_MAP = checkedKeyMap([
   row("dialog", "In a dialog", ["Tab"], "next field", inDialog),
   row("dialog", "In a dialog", ["Enter"], "confirm", inDialog),
   row("dialog", "In a dialog", ["Shift+Enter"], "new line in a text", inDialog),
+  row("dialog", "In a dialog", ["↑", "↓"], "next and previous slice", inDialog),
+  row("dialog", "In a dialog", ["X", "V"], "registration: compare; all keys of Look work there", inDialog),
   row("dialog", "In a dialog", ["Esc"], "close without doing it", inDialog),
 ]);

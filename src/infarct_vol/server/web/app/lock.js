@@ -26,11 +26,11 @@ function lock(app) {
   const { session, worklist } = app;
   const { done, total } = worklist.progress;
   const dialog = new Dialog("Lock the study");
-  const meaning = el("textarea", { rows: "2", maxlength: "1500" }, MEANING);
+  const meaning = el("textarea", { rows: "2", maxlength: "200" }, MEANING);
   const pass = passField();
   const facts = [
     ["Name", session.reader.name],
-    ["Study", session.study.name],
+    ...(session.study.name ? [["Study", session.study.name]] : []),
     ["Time", `${moment(new Date().toISOString())} (the server's time is what counts)`],
     ["Your cases", `${done} of ${total} done`],
   ];
@@ -50,6 +50,7 @@ function lock(app) {
   const sign = () => {
     if (!meaning.value.trim()) throw new Error("Say what the signature means.");
     if (!pass.value) throw new Error("The passphrase is needed to sign.");
+    dialog.working("Signing: the tables are brought up to date, then every file is hashed. This may take a minute.");
     return app.api.signIn("/api/lock", { passphrase: pass.value, meaning: meaning.value.trim() });
   };
   dialog.action("Sign and lock", sign, { keys: "Enter", main: true });

@@ -287,8 +287,8 @@ class App {
     fill(
       this.top,
       inCase && button("Worklist", () => this.casePage.leave(), { keys: "U" }),
-      el("b", { class: "study-name", text: session.study.name, title: studyLine(session.study) }),
-      chip(session.study.blinding, "blinding"),
+      el("b", { class: "study-name", text: session.study.name || "Infarct volumes", title: studyLine(session.study) }),
+      blindingChip(session.study.blinding),
       session.lock && chip("locked", "locked"),
       el("span", { class: "grow" }),
       el("span", { class: "top-progress", text: `${done} of ${total} done` }),
@@ -330,6 +330,16 @@ class App {
     if (this.page === this.casePage) this.casePage.column.draw();
     await this.refreshWorklist();
   }
+}
+
+/** Whether anybody may know by now who got what treatment; not how the masks are read. */
+function blindingChip(blinding) {
+  const opened = blinding === "UNBLINDED";
+  const made = chip(opened ? "arms unblinded" : "arms blinded", "blinding");
+  made.title = opened
+    ? "The treatment arms of this study were unblinded; the audit trail says by whom and why."
+    : "The treatment arms of this study are blinded: no page and no table here tells who got what.";
+  return made;
 }
 
 async function begin() {

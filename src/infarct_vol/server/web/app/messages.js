@@ -1,9 +1,9 @@
-// Short messages at the lower edge: what was saved, what failed. Failures stay until they are closed.
+// Short messages: what was saved, in the top bar; what failed, over the images, until it is closed.
 
 import { el } from "./dom.js";
 
 const STAY_MS = 4500;
-const MOST = 4;
+const MOST = { messages: 1, alerts: 3 };
 
 /** Say that something was done. */
 export function tell(text) {
@@ -37,7 +37,7 @@ function show(id, text, kind) {
     message.remove();
   }
   place.append(message);
-  while (place.children.length > MOST) place.firstElementChild.remove();
+  while (place.children.length > MOST[id]) place.firstElementChild.remove();
   if (kind !== "failed") setTimeout(close, STAY_MS);
   return close;
 }

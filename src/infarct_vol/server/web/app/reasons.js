@@ -1,6 +1,6 @@
 // The dialog that asks why: numbered reasons, free text, what it is about.
 
-import { el, isTextField } from "./dom.js";
+import { el } from "./dom.js";
 import { Dialog } from "./dialog.js";
 
 export const QUICK = {
@@ -49,14 +49,14 @@ export const QUICK = {
 
 /** Numbered reasons and a text; `text()` is all of it in one line. */
 export class ReasonField {
-  constructor(dialog, picks, { required, label = "Reason" }) {
+  constructor(dialog, picks, { required, label = "Reason", hint = placeholder(required) }) {
     this.required = required;
     this.buttons = picks.slice(0, 9).map((text, at) => this.#pick(text, at + 1));
     this.area = el("textarea", {
       rows: "2",
       maxlength: "1500",
       "aria-label": label,
-      placeholder: placeholder(required),
+      placeholder: hint,
     });
     this.element = el(
       "fieldset",
@@ -96,7 +96,7 @@ export class ReasonField {
     if (picked) {
       event.preventDefault();
       toggle(picked);
-    } else if (event.key !== " " && !isTextField(event.target)) this.area.focus();
+    } else if (event.key !== " ") this.area.focus();
   }
 }
 
@@ -109,15 +109,16 @@ function toggle(pick) {
 }
 
 /**
- * Ask for a reason and then do it: `act(reason, chosen targets)` is awaited while the dialog is open, so that a
+ * Ask for a reason, beside the images, and then do it: `act(reason, chosen targets)` is awaited while the dialog is open, so that a
  * refusal is read where it was caused. `targets`: [{value, label, checked}], at least one must stay.
  */
 export function askReason(
   title,
   act,
-  { picks = [], required = true, label, confirm, targets = [], about = [], kind } = {},
+  { picks = [], required = true, label, confirm, targets = [], about = [], still = false, look = null } = {},
 ) {
-  const dialog = new Dialog(title, { kind });
+  const dialog = new Dialog(title, { side: true, still });
+  dialog.look = look;
   const field = new ReasonField(dialog, picks, { required, label });
   const boxes = targets.map((one) => ({
     ...one,

@@ -9,6 +9,9 @@ const AT_ONCE = 4;
 /** Address of one mask of a case by its hash. */
 export const maskUrl = (code, item, key, sha256) => `${casePath(code, "masks", item, key)}?sha256=${sha256}`;
 
+/** Address that a file is asked for by: of a mask the box around its voxels, which is a small part of it. */
+const sent = (url) => (url.includes("/masks/") ? `${url}&box=1` : url);
+
 export const isLoaded = (buffer) => buffer instanceof ArrayBuffer;
 
 /** All addresses that are needed to draw a case: scans first, then masks. */
@@ -91,7 +94,7 @@ export class CaseStore {
 
   /** Load one more mask, such as an older version. */
   async add(entry, url) {
-    if (!isLoaded(entry.buffers.get(url))) entry.buffers.set(url, await this.api.buffer(url));
+    if (!isLoaded(entry.buffers.get(url))) entry.buffers.set(url, await this.api.buffer(sent(url)));
     return entry.buffers.get(url);
   }
 
@@ -135,7 +138,7 @@ export class CaseStore {
 
   async #one(entry, url, priority) {
     try {
-      entry.buffers.set(url, await this.api.buffer(url, { priority, signal: entry.abort.signal }));
+      entry.buffers.set(url, await this.api.buffer(sent(url), { priority, signal: entry.abort.signal }));
     } catch (error) {
       if (error.name === "AbortError") throw error;
       entry.buffers.set(url, error);

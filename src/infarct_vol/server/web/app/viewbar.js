@@ -22,7 +22,7 @@ export class ViewBar {
     }));
     this.plane = button("", () => page.look("nextPlane"), { keys: "P", kind: "switch", title: "Next plane" });
     this.window = button("", () => page.nextWindow(), { keys: "W", kind: "switch", title: "Next window" });
-    this.place = el("span", { class: "place" });
+    this.place = el("span", { class: "place", title: "Slices are numbered as in the file, from 0" });
     this.element = el(
       "div",
       { class: "view-bar", role: "toolbar", "aria-label": "View" },
@@ -38,6 +38,6 @@ export class ViewBar {
     this.plane.firstElementChild.textContent = capital(state.plane ?? "axial");
     this.window.firstElementChild.textContent = `Window ${state.windowName ?? "auto"}`;
     const somewhere = state.slice !== null && state.slice !== undefined;
-    this.place.textContent = somewhere ? `Slice ${state.slice + 1}/${state.slices}` : "";
+    this.place.textContent = somewhere ? `Slice ${state.sliceNumber ?? state.slice} of 0–${state.slices - 1}` : "";
   }
 }

@@ -24,6 +24,7 @@ export const STATUS_WORDS = {
 export const KIND_WORDS = { open: "", read: "blinded read", reread: "blinded read", adjudication: "adjudication" };
 export const IMAGE_WORDS = { dwi: "DWI", flair: "FLAIR", registration: "registration" };
 export const SOURCE_WORDS = { automatic: "automatic", edited: "edited", external: "brought along" };
+export const TOOL_WORDS = { page: "drawn here", upload: "uploaded", cut: "cut to fit the infarct" };
 export const MASK_WORDS = { dwi: "infarct", flair: "infarct", cavity: "cavity", new_lesion: "new lesion" };
 
 export const isNumber = (value) => typeof value === "number" && Number.isFinite(value);

@@ -20,6 +20,7 @@ export function makeCommands(viewer) {
     toggleMask: toggle("mask"),
     toggleParts: toggle("parts"),
     toggleBaselineContour: toggle("baseline"),
+    toggleCrosshair: toggle("crosshair"),
     toggleSmooth() {
       viewer.smooth = !viewer.smooth;
       viewer.changed();

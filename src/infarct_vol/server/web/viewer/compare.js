@@ -15,7 +15,13 @@ export function paintPartner(volume, plane, index, partner, limits, pixels) {
   }
 }
 
-/** Paint squares of the panel's own image and of its partner in turn; the first square is its own. */
+/** A breath of the baseline's violet, so that squares of an image that fits well are told apart. */
+function tinted(word) {
+  const grey = word & 0xff;
+  return 0xff000000 | (Math.min(255, (grey * 1.22) | 0) << 16) | (grey << 8) | Math.min(255, (grey * 1.09) | 0);
+}
+
+/** Paint squares of the panel's own image and, tinted, of its partner in turn; the first square is its own. */
 export function paintCheckerboard(volume, plane, index, own, partner, pixels) {
   paintSlice(volume, plane, index, own.limits, pixels);
   const other = new Uint32Array(pixels.length);
@@ -25,7 +31,7 @@ export function paintCheckerboard(volume, plane, index, own, partner, pixels) {
   for (let row = 0, pixel = 0; row < rows; row++) {
     const odd = Math.floor((row + 0.5) * step[1]);
     for (let column = 0; column < columns; column++, pixel++) {
-      if ((odd + Math.floor((column + 0.5) * step[0])) % 2) pixels[pixel] = other[pixel];
+      if ((odd + Math.floor((column + 0.5) * step[0])) % 2) pixels[pixel] = tinted(other[pixel]);
     }
   }
 }

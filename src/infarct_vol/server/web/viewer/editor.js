@@ -10,7 +10,7 @@ export const TOOLS = ["paint", "erase", "threshold", "fill", "remove"];
 const PARTS = ["cavity", "new_lesion"];
 const BRUSHES = ["paint", "erase", "threshold"];
 const REFUSED = {
-  part: "Not painted: a cavity or a new lesion lies inside the infarct. Draw the infarct first.",
+  part: "Not painted: a cavity lies inside the infarct. Draw the infarct first.",
   fill: "Nothing filled: the place is not enclosed by the mask in this slice.",
   remove: "Nothing removed: there is no component under the pointer.",
 };
@@ -241,7 +241,7 @@ export class Editor {
   #set(index, to) {
     const { mask } = this.session;
     if (mask.data[index] === to) return;
-    if (to && PARTS.includes(this.key) && !this.#infarct()?.[index]) {
+    if (to && this.key === "cavity" && !this.#infarct()?.[index]) {
       this.stroke.refused++;
       return;
     }

@@ -20,6 +20,7 @@ export class Layer {
     this.colour = options.colour ?? colourOf(this.key);
     this.dashed = options.dashed ?? false;
     this.filled = options.filled ?? false;
+    this.width = options.width ?? 1.5;
     this.version = 0;
   }
 }
@@ -33,7 +34,8 @@ export function buildCase(caseView, buffers) {
   const panels = (caseView.panels ?? []).map((spec) => {
     const read = attempt(buffers, spec.volume);
     const given = spec.window?.length === 2 && spec.window[1] > spec.window[0];
-    const auto = given ? spec.window : read.volume ? autoWindow(read.volume) : [0, 1];
+    const auto = given ? spec.window : read.volume ? (read.volume.window ?? autoWindow(read.volume)) : [0, 1];
+    if (read.volume) trueVolume(read.volume, spec.spacing_mm);
     return { spec, volume: read.volume, error: read.error, auto: [...auto], layers: [], problems: [], items: [] };
   });
   const found = new Map(panels.map((panel) => [panel.spec.id, panel]));
@@ -44,6 +46,12 @@ export function buildCase(caseView, buffers) {
   shareWithAdc(model);
   addBaseline(model);
   return model;
+}
+
+/** mL of a voxel by the spacing of the file itself; the numbers of the affine that was sent are short ones. */
+function trueVolume(volume, spacing_mm) {
+  const ml = (spacing_mm ?? []).reduce((product, mm) => product * mm, 1e-3);
+  if (spacing_mm?.length === 3 && Math.abs(ml / volume.voxel_ml - 1) < 1e-4) volume.voxel_ml = ml;
 }
 
 function attempt(buffers, url) {
@@ -65,6 +73,8 @@ function readItem(spec, visit, panel, buffers) {
     const volume = maskOn(panel, attempt(buffers, each.url), each.label ?? each.key);
     if (!volume) continue;
     item.masks.set(each.key, { spec: each, volume });
+    // two reads are compared with each other, not with the automatic mask that lies under both
+    if (spec.reads?.length && each.sha256 === each.automatic_sha256) continue;
     const kind = PARTS.includes(each.key) ? "part" : "mask";
     panel.layers.push(new Layer(kind, volume, { item: item.id, key: each.key, label: each.label }));
   }
@@ -79,15 +89,18 @@ function addRead(read, item, panel, buffers) {
     const part = PARTS.includes(each.key);
     const label = `Read ${read.number}${part ? ` ${each.key.replace("_", " ")}` : ""}`;
     const colour = COLOURS[`read${read.number}`];
-    panel.layers.push(new Layer(part ? "part" : "read", volume, { item: item.id, key: each.key, label, colour }));
+    // dashed over whole: where both agree, both are seen
+    const options = { item: item.id, key: each.key, label, colour, dashed: read.number === 2, width: 2 };
+    panel.layers.push(new Layer(part ? "part" : "read", volume, options));
   }
 }
 
 /** The mask if it is on the grid of its panel; what is wrong is said on the panel. */
 function maskOn(panel, { volume, error }, name) {
-  if (volume && panel.volume && !panel.volume.sameGrid(volume)) error = "is on another grid";
+  const whole = volume && panel.volume ? panel.volume.whole(volume) : null;
+  if (volume && panel.volume && !whole) error = "is on another grid";
   if (error) panel.problems.push(`${name}: ${error}`);
-  return error || !panel.volume ? null : volume;
+  return error ? null : whole;
 }
 
 /** The infarct of the DWI is also shown on the ADC map of its visit. */

@@ -105,7 +105,7 @@ export class Mosaic {
       const lines = outlines(maskSlice(panel.volume, plane, index, layer.mask), columns, rows);
       strokeOutlines(context, lines, frame, { ...layer, width: 1.2 });
     }
-    write(context, String(index + 1), left + 5, top + 10, { size: 10 });
+    write(context, String(panel.numberOf(index)), left + 5, top + 10, { size: 10 });
     context.restore();
   }
 

@@ -44,6 +44,12 @@ export class Panel {
     return Math.min(most, Math.max(0, Math.round(this.volume.toVoxel(this.place.mm)[this.plane.axis])));
   }
 
+  /** Number of a slice as the file counts it, from 0; the table of components counts the same way. */
+  numberOf(index) {
+    const { axis } = this.plane;
+    return this.data.spec.backwards?.[axis] ? this.volume.shape[axis] - 1 - index : index;
+  }
+
   get px_per_mm() {
     return this.viewer.px_per_mm * this.place.zoom;
   }
@@ -97,7 +103,7 @@ export class Panel {
     }
     this.#drawImage(context);
     this.#drawLayers(context);
-    if (!this.viewer.edit.isOn(this)) {
+    if (this.viewer.toggles.crosshair && !this.viewer.edit.isOn(this)) {
       strokeCrosshair(context, this.pointOf(this.volume.toVoxel(this.place.mm)), this.size);
     }
     this.#drawRing(context);
@@ -192,7 +198,7 @@ export class Panel {
     const width = this.size[0] - 92;
     write(context, fitted(context, words, width, 12, true), 8, 12, { size: 12, bold: true, colour });
     let y = 28;
-    if (mode.name === "checkerboard") y = writeLines(context, `with ${mode.label}`, 8, y, width, { size: 10 });
+    if (mode.name === "checkerboard") y = writeLines(context, `violet squares: ${mode.label}`, 8, y, width, { size: 10, colour: COLOURS.baseline });
     const own = spec.linked === false ? ["not linked: own position"] : [];
     for (const note of [...own, spec.note, ...this.data.problems].filter(Boolean)) {
       y = writeLines(context, note, 8, y, width, { size: 10, colour: COLOURS.alarm });
@@ -209,7 +215,7 @@ export class Panel {
     const words = `${"xyz"[axis]} ${mm < 0 ? "−" : "+"}${Math.abs(mm).toFixed(1)} mm`;
     const size = this.size[1] < 220 ? 10 : 11;
     write(context, `W ${short(high - low)}  L ${short((low + high) / 2)}`, 8, this.size[1] - 26, { size, colour: COLOURS.quiet });
-    write(context, `${this.index + 1}/${most + 1}  ${words}`, 8, this.size[1] - 11, { size });
+    write(context, `${this.numberOf(this.index)} of 0–${most}  ${words}`, 8, this.size[1] - 11, { size });
     if (outside) write(context, "outside this image", 8, this.size[1] - 41, { size, colour: COLOURS.alarm });
   }
 

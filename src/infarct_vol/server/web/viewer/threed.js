@@ -3,7 +3,8 @@
 import { maskNifti } from "./volume.js";
 
 const LIBRARY = new URL("../vendor/niivue.umd.js", import.meta.url);
-const OPACITY = 0.6;
+const OPACITY = 0.9;
+const FROM_THE_SIDE = 20; // degrees in front of a straight look from the side
 const MOST_VOXELS = { hardware: 8_000_000, software: 1_500_000 };
 const SOFTWARE_PIXELS = 0.4;
 
@@ -64,7 +65,7 @@ export class ThreeD {
     const canvas = document.createElement("canvas");
     const caption = document.createElement("div");
     caption.className = "iv-caption";
-    caption.textContent = `${panel.data.spec.label ?? panel.id}, 3-D: drag to turn, wheel to zoom`;
+    caption.textContent = `${panel.data.spec.label ?? panel.id}, 3-D: drag to turn, wheel to zoom. Drawn by NiiVue`;
     box.append(canvas, caption);
     this.viewer.root.append(box);
     this.viewer.changed();
@@ -84,6 +85,7 @@ export class ThreeD {
     const niivue = new Niivue({
       backColor: [0.047, 0.059, 0.075, 1],
       show3Dcrosshair: false,
+      clipPlaneColor: [0, 0, 0, 0],
       isOrientCube: true,
       dragAndDropEnabled: false,
       isResizeCanvas: true,
@@ -109,9 +111,35 @@ export class ThreeD {
       const options = { url, name: "mask.nii", colormap: name, opacity: 1, cal_min: 0.5, cal_max: 1 };
       niivue.addVolume(await NVImage.loadFromUrl(options));
     }
-    niivue.setRenderAzimuthElevation(120, 15);
+    this.#cutOpen(niivue, panel);
     niivue.drawScene();
   }
+
+  /** Take the head away on the side of the lesion, down to the lesion's middle, and look from there. */
+  #cutOpen(niivue, panel) {
+    const masks = this.viewer.layersOf(panel).filter(({ kind }) => kind !== "baseline").map(({ mask }) => mask);
+    const across = middleAcross(panel.volume, masks);
+    const left = across < 0.5;
+    niivue.setRenderAzimuthElevation(left ? 90 + FROM_THE_SIDE : 270 - FROM_THE_SIDE, 15);
+    niivue.setClipPlane([Math.min(0.45, Math.abs(0.5 - across)), left ? 270 : 90, 0]);
+  }
+}
+
+/** Where the middle of the first mask that is not empty lies, from 0 at the left to 1 at the right edge of a scan. */
+function middleAcross(volume, masks) {
+  const width = volume.shape[0];
+  for (const { data } of masks) {
+    let sum = 0;
+    let count = 0;
+    for (let at = 0; at < data.length; at++) {
+      if (data[at]) {
+        sum += at % width;
+        count++;
+      }
+    }
+    if (count) return (sum / count + 0.5) / width;
+  }
+  return 0.5;
 }
 
 /** True where no graphics card draws. */

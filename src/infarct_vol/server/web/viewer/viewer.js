@@ -15,7 +15,7 @@ import { ThreeD } from "./threed.js";
 import { parseNifti } from "./volume.js";
 
 const BLINK_MS = 600;
-const TOGGLES = { mask: true, parts: true, baseline: false, maximised: false };
+const TOGGLES = { mask: true, parts: true, baseline: false, crosshair: true, maximised: false };
 const SWITCH_OF = { mask: "mask", part: "parts", read: "mask", edit: "mask", extra: "mask", baseline: "baseline" };
 
 export { COLOURS };
@@ -106,9 +106,10 @@ export class Viewer {
       focused: this.focused?.id ?? null,
       plane: this.plane.name,
       slice: panel ? panel.index : null,
+      sliceNumber: panel ? panel.numberOf(panel.index) : null,
       slices: panel ? panel.volume.shape[this.plane.axis] : null,
       window: panel ? this.windowOf(panel) : null,
-      windowName: panel ? (this.windows.get(panel.data.spec.modality)?.name ?? "auto") : null,
+      windowName: panel ? windowName(this.windows.get(panel.data.spec.modality)) : null,
       mm: panel ? [...panel.place.mm] : null,
       voxel: panel ? panel.volume.toVoxel(panel.place.mm).map(Math.round) : null,
       zoom: panel ? panel.place.zoom : null,
@@ -135,9 +136,10 @@ export class Viewer {
   showContour(itemId, key, buffer, { label = "version", colour = COLOURS.automatic, dashed = false } = {}) {
     this.extra = this.extra.filter((one) => one.item !== itemId || one.key !== key);
     if (buffer) {
-      const mask = parseNifti(buffer);
+      const sent = parseNifti(buffer);
       const panel = this.model.items.find((one) => one.id === itemId)?.panel;
-      if (panel?.volume && !panel.volume.sameGrid(mask)) throw new Error(`${label}: is on another grid`);
+      const mask = panel?.volume ? panel.volume.whole(sent) : sent;
+      if (!mask) throw new Error(`${label}: is on another grid`);
       this.extra.push(new Layer("extra", mask, { item: itemId, key, label, colour, dashed }));
     }
     this.redraw();
@@ -308,6 +310,9 @@ export class Viewer {
     this.callbacks.message?.(text);
   }
 }
+
+/** "auto", a preset, or "own" for what was set with the mouse. */
+const windowName = (chosen) => (chosen ? (chosen.name ?? "own") : "auto");
 
 function placeOf(model, data) {
   const centre = headCentre(data.volume, data.auto);

@@ -20,6 +20,7 @@ export class Volume {
     this.spacing_mm = [0, 1, 2].map((a) => Math.hypot(affine[a], affine[4 + a], affine[8 + a]));
     this.voxel_ml = Math.abs(determinant(affine)) / 1000;
     this.steps = [1, shape[0], shape[0] * shape[1]];
+    this.window = null; // what the file says is shown as black and as white
   }
 
   /** Index in the data of a voxel, or -1 outside. */
@@ -63,6 +64,29 @@ export class Volume {
     return [[0, 0, 0], far].every((v) => distance(this.toMm(v), other.toMm(v)) < 0.01);
   }
 
+  /** A mask on this grid, of which perhaps only a box was sent; null if it is on another grid. */
+  whole(mask) {
+    if (this.sameGrid(mask)) return mask;
+    if (!wholes.has(mask)) wholes.set(mask, this.#unboxed(mask));
+    const found = wholes.get(mask);
+    return found && this.sameGrid(found) ? found : null;
+  }
+
+  #unboxed(box) {
+    const m = multiply(this.inverse, box.affine);
+    const from = [m[3], m[7], m[11]].map(Math.round);
+    const apart = [1, 0, 0, from[0], 0, 1, 0, from[1], 0, 0, 1, from[2]].map((v, n) => Math.abs(v - m[n]));
+    if (apart.some((d) => d > 1e-3) || from.some((v, a) => v < 0 || v + box.shape[a] > this.shape[a])) return null;
+    const data = new Uint8Array(this.shape[0] * this.shape[1] * this.shape[2]);
+    const [ni, nj, nk] = box.shape;
+    for (let k = 0, at = 0; k < nk; k++) {
+      for (let j = 0; j < nj; j++, at += ni) {
+        data.set(box.data.subarray(at, at + ni), this.index(from[0], from[1] + j, from[2] + k));
+      }
+    }
+    return this.withData(data);
+  }
+
   /** A volume of other voxels on this grid. */
   withData(data) {
     return new Volume(this.shape, this.affine, data);
@@ -70,6 +94,7 @@ export class Volume {
 }
 
 const parsed = new WeakMap();
+const wholes = new WeakMap();
 
 /**
  * Read an uncompressed NIfTI-1 file. The voxels are looked at in place, not copied.
@@ -106,7 +131,11 @@ function read(buffer) {
   const slope = view.getFloat32(112, true);
   const inter = view.getFloat32(116, true);
   const scaled = Number.isFinite(slope) && slope !== 0;
-  return new Volume(shape, affine, new Kind(buffer, offset, count), scaled ? slope : 1, scaled ? inter || 0 : 0);
+  const data = new Kind(buffer, offset, count);
+  const volume = new Volume(shape, affine, data, scaled ? slope : 1, scaled ? inter || 0 : 0);
+  const window = [view.getFloat32(128, true), view.getFloat32(124, true)];
+  if (window[1] > window[0]) volume.window = window;
+  return volume;
 }
 
 /** Bytes of a NIfTI-1 file of a mask (0 or 1) on a volume's grid; for the 3-D view. */
