@@ -15,7 +15,7 @@ from infarct_vol.records import Record
 from infarct_vol.review.cases import Case, Facts, UnknownCaseError, fits_mask
 from infarct_vol.review.model import DECISION, KEYS_OF, Decision, MaskKey, Verdict
 from infarct_vol.review.state import Reading, Stream
-from infarct_vol.review.versions import load_kept
+from infarct_vol.review.versions import load_kept, room_of
 
 LONGEST_REASON = 2000
 """Characters of a reason."""
@@ -91,7 +91,7 @@ def _judged_ml(case: Case, reading: Reading, facts: Facts, one: Judgement, *, ou
         if not (out / path).is_file() or file_sha256(out / path) != digest:
             msg = f"{path} is not what it was when it was measured or saved; nothing can be signed on it"
             raise ReviewError(msg, where=case.title)
-    _require_nested(case, reading, facts, one, out=out)
+    _require_fitting(case, reading, facts, one, out=out)
     infarct = [one.masks[key] for key in KEYS_OF[facts.item.image][:1]]
     return case.volume_ml(reading, facts, infarct[0]) if infarct else None
 
@@ -112,8 +112,8 @@ def require_usable(case: Case, reading: Reading, facts: Facts, masks: Mapping[Ma
         raise ReviewError(msg, where=case.title)
 
 
-def _require_nested(case: Case, reading: Reading, facts: Facts, one: Judgement, *, out: Path) -> None:
-    """Refuse masks put together from several versions where a part reaches out of its infarct."""
+def _require_fitting(case: Case, reading: Reading, facts: Facts, one: Judgement, *, out: Path) -> None:
+    """Refuse masks put together from several versions where a part does not fit the infarct."""
     parts = [key for key in KEYS_OF[facts.item.image][1:] if key in one.masks]
     if not parts or one.masks in (case.in_work(reading, facts), dict(facts.masks)):
         return
@@ -121,8 +121,9 @@ def _require_nested(case: Case, reading: Reading, facts: Facts, one: Judgement, 
     data = {key: load_kept(out, path, digest).data for key, (path, digest) in found.items()}
     infarct = data[KEYS_OF[facts.item.image][0]]
     for key in parts:
-        if np.any(data[key] & ~infarct):
-            msg = f"mask '{key}' reaches out of the infarct it is judged with; correct one of them first"
+        if np.any(data[key] & ~room_of(key, infarct)):
+            where = "out of" if key == "cavity" else "into"
+            msg = f"mask '{key}' reaches {where} the infarct it is judged with; correct one of them first"
             raise ReviewError(msg, where=case.title)
 
 

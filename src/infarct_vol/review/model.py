@@ -18,7 +18,7 @@ KEYS_OF: Mapping[Image, tuple[MaskKey, ...]] = {
     "flair": ("flair", "cavity", "new_lesion"),
     "registration": (),
 }
-"""Image -> the masks drawn on it; the first is the infarct, the others are parts of it."""
+"""Image -> the masks drawn on it; first the infarct, then the cavity in it and new lesions beside it."""
 Verdict = Literal["accept", "reject", "query", "not_measurable"]
 ReadKind = Literal["open", "read", "reread", "adjudication"]
 """How it was read: openly by one reader after the other, blinded, blinded again, or by the adjudicator."""

@@ -209,12 +209,12 @@ def save_edit(
 def _cut_parts(canvas: Canvas, infarct: NDArray[np.bool_]) -> dict[MaskKey, NDArray[np.bool_]]:
     """Return the parts that no longer fit an infarct, cut: a cavity lies in it, a new lesion beside it."""
     parts = {key: canvas.current[key].data for key in _PARTS if key in canvas.current}
-    cut = {key: part & _room(key, infarct) for key, part in parts.items()}
+    cut = {key: part & room_of(key, infarct) for key, part in parts.items()}
     return {key: part for key, part in cut.items() if not np.array_equal(part, parts[key])}
 
 
-def _room(key: MaskKey, infarct: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where a part may lie: the cavity is part of the infarct, a new lesion never is."""
+def room_of(key: MaskKey, infarct: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where a part may lie, (I, J, K): the cavity is part of the infarct, a new lesion never is."""
     return infarct if key == "cavity" else ~infarct
 
 
@@ -223,7 +223,7 @@ def _require_room(canvas: Canvas, key: MaskKey, part: NDArray[np.bool_]) -> None
     if infarct is None:
         msg = f"there is no infarct yet that a {_NAMES[key]} could be told from; draw the infarct first"
         raise ReviewError(msg, where=canvas.item.subject)
-    outside = int(np.count_nonzero(part & ~_room(key, infarct.data)))
+    outside = int(np.count_nonzero(part & ~room_of(key, infarct.data)))
     if outside:
         amount_ml = outside * canvas.grid.voxel_volume_ml
         voxels = "1 voxel" if outside == 1 else f"{outside} voxels"
