@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -18,7 +19,6 @@ from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask
 from infarct_vol.ledger import save_participants, study_of
 from infarct_vol.nifti import load_mask, load_scan, save_array, save_mask
-from infarct_vol.protocol import Protocol
 
 Shape = tuple[int, int, int]
 
@@ -51,7 +51,7 @@ def regridded(source: Path, root: Path, *, shape: Shape, participants: int) -> P
     for name, path in zip(names, cycle(_records(source)), strict=False):
         _participant(path, source, out, study, name, shape)
     save_participants(names, out)
-    (out / "protocol.toml").write_text(Protocol(study_id="GRIDS").to_toml(), encoding="utf-8")
+    shutil.copyfile(source / "protocol.toml", out / "protocol.toml")
     point_to_study(out, study)
     return out
 

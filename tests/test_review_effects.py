@@ -326,7 +326,7 @@ def test_the_mean_of_one_mask_with_itself_is_that_mask(trial):
 
 def test_a_row_that_had_no_value_gets_that_of_a_reader(trial):
     _, record = trial
-    (version,) = edited(trial, MONTH3, "new_lesion", block((9, 10), (9, 10), (0, 1)))
+    (version,) = edited(trial, MONTH3, "new_lesion", block((11, 12), (11, 12), (0, 1)))
     without = row_of(record, "ses-M03", "new_lesion").model_copy(
         update={"status": "not_measurable", "volume_ml": None, "reason": "not told apart", "mask_path": None}
     )
