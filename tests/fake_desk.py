@@ -56,6 +56,8 @@ class FakeReaders:
 class FakeDesk:
     """Answers as a desk does, about ``case-1`` with the item ``ses-M03/flair`` on the panel ``m03-flair``."""
 
+    participant_ids = ("sub-001",)
+
     def __init__(self, out: Path, *, reads: int = 1, study_id: str = "Toy") -> None:
         self.protocol = Protocol(study_id=study_id, review=ReviewSettings(reads=reads))
         self.turn = threading.Lock()

@@ -757,3 +757,8 @@ def test_a_blinded_reading_hides_participants_and_sessions_in_messages(tmp_path:
     assert "sub-001" not in told
     assert "M03" not in told
     assert "is cut" in told
+
+
+def test_a_blinded_message_names_no_participant_whatever_they_are_called(tmp_path: Path) -> None:
+    wording = Wording([tmp_path], blinded=True, hidden=("P-7", "P-77"))
+    assert wording.plain("P-77 and P-7: no, P-770") == "the participant and the participant: no, P-770"

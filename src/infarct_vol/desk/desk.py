@@ -96,6 +96,11 @@ class Desk:
             self._reading.take(self.trail.entries(after=self._reading.sequence))
             return self._reading
 
+    @property
+    def participant_ids(self) -> tuple[str, ...]:
+        """Every participant with a record."""
+        return self.book.participant_ids
+
     # ---- looking -----------------------------------------------------------------------------------------
 
     def worklist(self, reader: Reader) -> Cells:

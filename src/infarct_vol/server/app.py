@@ -42,7 +42,8 @@ def make_app(
     """
     study = getattr(desk, "study", None)
     folders = [desk.out, *([study] if isinstance(study, Path) else [])]
-    wording = Wording(folders, blinded=desk.protocol.review.reads == 2)
+    is_blinded = desk.protocol.review.reads == 2
+    wording = Wording(folders, blinded=is_blinded, hidden=desk.participant_ids if is_blinded else ())
     pages = Pages(
         desk,
         sessions=sessions,

@@ -74,13 +74,19 @@ class Wording:
         Folders whose places are nobody's business.
     blinded
         Whether participants and sessions are coded, so that no message may name them.
+    hidden
+        Identifiers of participants, which need not look like BIDS labels.
     """
 
-    def __init__(self, folders: Iterable[Path], *, blinded: bool) -> None:
+    def __init__(self, folders: Iterable[Path], *, blinded: bool, hidden: Iterable[str] = ()) -> None:
         places = [*folders, Path(tempfile.gettempdir())]
         known = {str(place) for folder in places for place in (folder, folder.resolve())} - {"/", "."}
         self._places = sorted(known, key=len, reverse=True)
         self._blinded = blinded
+        self._hidden = [
+            re.compile(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])")
+            for name in sorted(hidden, key=len, reverse=True)
+        ]
 
     def plain(self, message: str) -> str:
         """Return a message without folders and, where the reading is blinded, without hidden names."""
@@ -88,6 +94,8 @@ class Wording:
             message = message.replace(f"{place}/", "").replace(place, "the folder")
         message = _FOLDERS.sub("", message)
         if self._blinded:
+            for name in self._hidden:
+                message = name.sub("the participant", message)
             message = _SESSION.sub("the session", _PARTICIPANT.sub("the participant", message))
         return message
 

@@ -100,6 +100,8 @@ def decision_lines(one: Reviewed, *, all_items: bool = False) -> list[Cells]:
         standing = one.standings.get(item)
         if standing is not None and standing.state == "disagreement":
             lines.append(_plain(one, item, state="flagged", word="reads disagree; waits for adjudication"))
+        elif standing is not None and standing.state == "stale":
+            lines.append(_plain(one, item, state="flagged", word="read before the input changed; read again"))
         elif not own and all_items:
             lines.append(_plain(one, item, state="missing", word="not reviewed"))
     return lines

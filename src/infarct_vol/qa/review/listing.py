@@ -165,6 +165,8 @@ def _verdicts(one: Reviewed, visit: VisitRecord | None) -> Iterator[Cells]:
         name = item.image.upper() if item.image != "registration" else "registration"
         if standing.state == "disagreement":
             yield {"state": "flagged", "text": f"{name}: reads disagree", "by": ""}
+        elif standing.state == "stale":
+            yield {"state": "flagged", "text": f"{name}: read again, the input changed", "by": ""}
         elif standing.verdict is not None:
             by = f"{', '.join(standing.readers)}, {moment(standing.utc)[:10]}"
             text = f"{name}: {VERDICT_LABELS[standing.verdict]}"
