@@ -1,0 +1,47 @@
+"""Open a study, whatever form it lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from infarct_vol.errors import StudyError
+from infarct_vol.study.bids import study_from_bids
+from infarct_vol.study.manifest import study_from_manifest
+from infarct_vol.study.model import Participant, Study
+
+
+def open_study(path: Path | str) -> Study:
+    """Find the participants, sessions and images of a BIDS dataset or a manifest (CSV).
+
+    Raises
+    ------
+    StudyError
+        If the path is neither, holds no participants, or names two participants alike.
+    """
+    path = Path(path)
+    if path.is_file():
+        study = study_from_manifest(path)
+    elif path.is_dir():
+        study = study_from_bids(path)
+    else:
+        msg = f"no study at {path}; expected a BIDS folder or a manifest (CSV)"
+        raise StudyError(msg)
+    if not study.participants:
+        msg = f"no participants in {path}; expected folders sub-<label>, or a manifest with rows"
+        raise StudyError(msg)
+    _require_distinct(study.participants)
+    return study
+
+
+def _require_distinct(participants: Iterable[Participant]) -> None:
+    seen: dict[str, str] = {}
+    for participant in participants:
+        key = participant.label.casefold()
+        if key in seen:
+            msg = (
+                f"participants {seen[key]!r} and {participant.participant_id!r} cannot be told apart in file "
+                "names; rename one"
+            )
+            raise StudyError(msg)
+        seen[key] = participant.participant_id
