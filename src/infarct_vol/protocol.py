@@ -115,13 +115,34 @@ class Protocol(Section):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the effective settings, independent of comments and key order in the file."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of the effective settings, independent of comments and key order in the file.
+
+        A setting that was added later (``later`` in its field) counts only where it is not at its default:
+        a protocol that does not use it keeps the hash it had.
+        """
+        canonical = json.dumps(hashed_settings(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def to_toml(self) -> str:
         """Return the commented TOML text that reads back as this protocol."""
         return "\n".join(_toml_lines(self, prefix="")).lstrip("\n") + "\n"
+
+
+def hashed_settings(section: Section) -> dict[str, object]:
+    """Return the settings that enter the hash, as plain values."""
+    values: dict[str, object] = section.model_dump(mode="json")
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        extra = info.json_schema_extra
+        if (
+            isinstance(extra, dict)
+            and extra.get("later")
+            and value == info.get_default(call_default_factory=True)
+        ):
+            del values[name]
+        elif isinstance(value, Section):
+            values[name] = hashed_settings(value)
+    return values
 
 
 def load_protocol(path: Path | None) -> Protocol:
