@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from infarct_vol.errors import ProtocolError
 from infarct_vol.settings import (
@@ -25,6 +25,9 @@ from infarct_vol.settings import (
     VisitWindow,
     require_order,
 )
+
+_LATER: dict[str, JsonValue] = {"later": True}
+"""Marks a setting that was added later; see `Protocol.sha256`."""
 
 
 class GeometrySettings(Section):
@@ -57,6 +60,36 @@ class CheckSettings(Section):
         5.0,
         gt=0,
         description="percent; median difference of the supplied from the recomputed ADC that is flagged",
+    )
+    pair_detail_fail: float = Field(
+        0.20,
+        ge=0,
+        le=1,
+        description="agreement of fine detail (0 to 1) of two diffusion images of one visit below which they "
+        "are refused as no pair; right pairs reached 0.33 and more, others at most 0.15 "
+        "(bench/belonging.py, as the other limits of a pair)",
+        json_schema_extra=_LATER,
+    )
+    pair_detail_warn: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="agreement of fine detail below which a reader looks at both images",
+        json_schema_extra=_LATER,
+    )
+    pair_elsewhere_ratio: float = Field(
+        1.2,
+        gt=0,
+        description="a pair is refused where the second image, mirrored or moved by 4 mm and more, agrees so "
+        "many times better than where it lies",
+        json_schema_extra=_LATER,
+    )
+    pair_coverage_fail: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="share of the head in which the second image must have values",
+        json_schema_extra=_LATER,
     )
     like_for_like_voxel_percent: float = Field(
         20.0, gt=0, description="percent; a voxel spacing that changed by more is not like for like"
