@@ -61,20 +61,35 @@ class CheckSettings(Section):
         gt=0,
         description="percent; median difference of the supplied from the recomputed ADC that is flagged",
     )
-    pair_detail_fail: float = Field(
+    pair_adc_fail: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="agreement of fine detail (0 to 1) of DWI and ADC map below which they are refused as no "
+        "pair; right pairs reached 0.61 and more, another participant's at most 0.17 (bench/belonging.py, as "
+        "the other limits of a pair)",
+        json_schema_extra=_LATER,
+    )
+    pair_adc_warn: float = Field(
+        0.45,
+        ge=0,
+        le=1,
+        description="agreement of DWI and ADC map below which a reader looks at both",
+        json_schema_extra=_LATER,
+    )
+    pair_b0_fail: float = Field(
         0.20,
         ge=0,
         le=1,
-        description="agreement of fine detail (0 to 1) of two diffusion images of one visit below which they "
-        "are refused as no pair; right pairs reached 0.33 and more, others at most 0.15 "
-        "(bench/belonging.py, as the other limits of a pair)",
+        description="agreement of DWI and b0 image below which they are refused as no pair; right pairs "
+        "reached 0.33 and more, another participant's at most 0.16",
         json_schema_extra=_LATER,
     )
-    pair_detail_warn: float = Field(
+    pair_b0_warn: float = Field(
         0.25,
         ge=0,
         le=1,
-        description="agreement of fine detail below which a reader looks at both images",
+        description="agreement of DWI and b0 image below which a reader looks at both",
         json_schema_extra=_LATER,
     )
     pair_elsewhere_ratio: float = Field(

@@ -101,7 +101,7 @@ def assemble_diffusion(
     else:
         msg = "give either a trace image or a diffusion series, not both or neither"
         raise DiffusionError(msg)
-    mask = _tissue(dwi, brain)
+    mask = tissue_of(dwi, brain)
     if computed is not None:
         _refuse_swapped(computed, mask)
     if b0 is not None and series is None:
@@ -157,7 +157,14 @@ def _paired_b0(dwi: Scan, b0: Scan, tissue: BrainMask, checks: CheckSettings) ->
     return require_pair(dwi, replace(on_grid, grid=dwi.grid), tissue=tissue, checks=checks)
 
 
-def _tissue(dwi: Scan, brain: BrainMask | BrainFinder | None) -> BrainMask:
+def tissue_of(dwi: Scan, brain: BrainMask | BrainFinder | None = None) -> BrainMask:
+    """Return the brain given or found, or else the bright tissue of a DWI (Otsu's threshold of the roots).
+
+    Raises
+    ------
+    DiffusionError
+        If the DWI is constant.
+    """
     if isinstance(brain, BrainMask):
         require_same_grid(dwi, brain, what="DWI and brain mask")
         return brain

@@ -45,7 +45,8 @@ def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSe
     """
     require_one_examination(image, other)
     found = detail_agreement(image, other, tissue=tissue)
-    problem = _problem(found, checks)
+    fail, warn = _limits(other, checks)
+    problem = _problem(found, fail=fail, checks=checks)
     if problem:
         ours, theirs = MODALITY_LABELS[image.modality], MODALITY_LABELS[other.modality]
         msg = (
@@ -53,10 +54,17 @@ def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSe
             "one acquisition. Check participant, visit, left and right, and export both images again"
         )
         raise PairError(msg, where=str(other.identity))
-    return _doubts(image, other, found, checks)
+    return _doubts(image, other, found, warn=warn, checks=checks)
 
 
-def _problem(found: DetailAgreement, checks: CheckSettings) -> str:
+def _limits(other: Scan, checks: CheckSettings) -> tuple[float, float]:
+    """Return the agreement below which a pair is refused, and that below which a reader looks."""
+    if other.modality == "adc":
+        return checks.pair_adc_fail, checks.pair_adc_warn
+    return checks.pair_b0_fail, checks.pair_b0_warn
+
+
+def _problem(found: DetailAgreement, *, fail: float, checks: CheckSettings) -> str:
     """Say why two images are no pair; empty where they are one."""
     if found.coverage < checks.pair_coverage_fail:
         return (
@@ -64,22 +72,24 @@ def _problem(found: DetailAgreement, checks: CheckSettings) -> str:
             f"{100 * checks.pair_coverage_fail:.0f} % expected"
         )
     agreements = f"agreement {found.elsewhere:.2f}, as it lies {found.here:.2f}"
-    if found.elsewhere >= max(checks.pair_detail_fail, checks.pair_elsewhere_ratio * found.here):
+    if found.elsewhere >= max(fail, checks.pair_elsewhere_ratio * found.here):
         return f"it fits better {found.placement} ({agreements})"
-    if found.here < checks.pair_detail_fail:
+    if found.here < fail:
         return (
             f"their edges do not lie in the same places (agreement {found.here:.2f}, at least "
-            f"{checks.pair_detail_fail:g} expected), as with another participant's or another visit's image"
+            f"{fail:g} expected), as with another participant's or another visit's image"
         )
     return ""
 
 
-def _doubts(image: Scan, other: Scan, found: DetailAgreement, checks: CheckSettings) -> tuple[str, ...]:
+def _doubts(
+    image: Scan, other: Scan, found: DetailAgreement, *, warn: float, checks: CheckSettings
+) -> tuple[str, ...]:
     """Return what a reader should look at in a pair that is not refused."""
     pair = f"{MODALITY_LABELS[image.modality]} and {MODALITY_LABELS[other.modality]}"
     doubts = []
-    if found.here < checks.pair_detail_warn:
-        limit = f"{checks.pair_detail_warn:g} or more expected"
+    if found.here < warn:
+        limit = f"{warn:g} or more expected"
         doubts.append(f"{pair} agree little in their fine detail ({found.here:.2f}, {limit}); look at both")
     elif found.here < checks.pair_elsewhere_ratio * found.elsewhere:
         doubts.append(f"{pair} agree nearly as well {found.placement}; look whether they lie over each other")
