@@ -286,7 +286,7 @@ def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> B
         settings=case.protocol.registration,
         fixed_brain=brain,
     )
-    log.registered(transform, flair, source="FLAIR", target="DWI")
+    log.registered(transform, flair, target, source="FLAIR", target="DWI")
     prior = resample_mask(acute.infarct, flair.grid, transform)
     brain_map = fit_to_template(flair, brain=brain)
     return Baseline(flair.identity.session_id, flair, brain, prior, transform, brain_map)
@@ -374,7 +374,13 @@ def register_to_baseline(
         prepare=without_offset,
         protocol=case.protocol,
     )
-    log.registered(transform, baseline.flair, source=baseline.session_id, target=flair.identity.session_id)
+    log.registered(
+        transform,
+        baseline.flair,
+        flair,
+        source=baseline.session_id,
+        target=flair.identity.session_id,
+    )
     return transform
 
 

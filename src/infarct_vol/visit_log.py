@@ -225,8 +225,10 @@ class VisitLog:
         """Note that a parameter cannot be had from this visit's images."""
         self._outcomes[parameter] = _Outcome("not_measurable", reason)
 
-    def registered(self, transform: RigidTransform, fixed: Scan, *, source: str, target: str) -> None:
-        """Write a transform from points of ``fixed`` with its verdict.
+    def registered(
+        self, transform: RigidTransform, fixed: Scan, moving: Scan, *, source: str, target: str
+    ) -> None:
+        """Write a transform from points of ``fixed`` to points of ``moving`` with its verdict.
 
         Raises
         ------
@@ -255,7 +257,8 @@ class VisitLog:
             )
         )
         where = f"{self.participant.participant_id} {self.session_id}"
-        transform.passed(f"{source} to {target}", where=where)
+        files = f"{fixed.identity.file_name}, {moving.identity.file_name}"
+        transform.passed(f"{source} to {target} ({files})", where=where)
         if verdict == "WARN":
             self.flags.append(f"registration of {source} to {target} is doubtful: {'; '.join(reasons)}")
 
