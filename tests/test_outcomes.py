@@ -84,9 +84,18 @@ def test_a_participant_without_a_value_has_a_row_for_every_visit_that_says_so(tm
         ("mrs", "2.5", "2.5 is no whole number, as Modified Rankin Scale must be"),
         ("vegf", "-0.1", "-0.1 is outside the range of Serum VEGF, 0 to"),
         ("nihss", "six", "value 'six' is no number; write digits with a decimal point"),
-        ("nihss", "nan", "value 'nan' is no number; write digits with a decimal point"),
         ("nihss", "inf", "value 'inf' is no number; write digits with a decimal point"),
-        ("vegf", "<0.5", "value '<0.5' is no number; write digits with a decimal point"),
+        (
+            "vegf",
+            "1_000",
+            "value '1_000' is no number; write digits with a decimal point and no thousands mark",
+        ),
+        (
+            "vegf",
+            "<0.5",
+            "value '<0.5' is no number; a limit is no value: leave the field empty, or state the value that the "
+            "analysis plan names",
+        ),
     ],
 )
 def test_a_value_outside_the_scale_is_refused_and_the_others_stand(
@@ -101,14 +110,22 @@ def test_a_value_outside_the_scale_is_refused_and_the_others_stand(
     assert visit_rows(outcomes)["baseline"][1] == 3.0
 
 
-def test_a_decimal_comma_is_refused_and_never_read_as_something_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["n/a", "NA", "NaN", ".", "null", "None", "#N/A", "-"])
+def test_a_word_for_a_missing_value_is_missing_and_no_refusal(tmp_path: Path, word: str) -> None:
+    outcomes = read(tmp_path, f"001,2026-02-28,mrs,2,,,\n001,2026-03-31,mrs,{word},,{word},\n")
+    assert visit_rows(outcomes)["month1"] == (2.0, None, None, None, "missing", "no value stated")
+    assert outcomes.problems == ()
+
+
+def test_a_decimal_comma_is_read_and_a_number_that_may_be_two_is_refused(tmp_path: Path) -> None:
     text = (HEAD + "001,2026-02-28,vegf,3,,,\n").replace(",", ";") + "001;2026-03-31;vegf;12,5;;;\n"
     path = measures(tmp_path, text, head="")
     outcomes = read_outcomes(path, first_doses=DOSES, protocol=Protocol())
-    assert visit_rows(outcomes)["month1"][4:] == (
-        "failed",
-        "value '12,5' is no number; write digits with a decimal point",
-    )
+    assert visit_rows(outcomes)["month1"][1] == 12.5
+    path.write_text(text + "001;2026-05-30;vegf;1.234;;;\n", encoding="utf-8")
+    rows = visit_rows(read_outcomes(path, first_doses=DOSES, protocol=Protocol()))
+    told = "value '1.234' may be 1.234 or 1234; write it with a decimal point and no thousands mark"
+    assert (rows["month1"][1], rows["month3"][4:]) == (12.5, ("failed", told))
 
 
 def test_the_limits_of_a_scale_are_inside_it(tmp_path: Path) -> None:

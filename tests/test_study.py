@@ -89,8 +89,8 @@ def test_a_link_out_of_the_study_is_a_problem(bids: Path, tmp_path: Path) -> Non
     [
         ("participant_id\tsite\nsub-001\tA\nsub-001\tB\n", "two lines for one participant_id"),
         ("participant_id\tfirst_dose_time\nsub-001\t10/01/2026\n", "not an ISO 8601"),
-        ("participant_id\tsite\nsub-001\n", "more or fewer fields"),
-        ("name\nsub-001\n", "needs a column participant_id"),
+        ("participant_id\tsite\nsub-001\n", "fewer fields than its header, 1 where 2"),
+        ("name\nsub-001\n", "expected the columns participant_id, got name"),
         ("participant_id\tsite\nsub-../etc\tA\n", "is not a participant id"),
         ("participant_id\tsite\tsite\nsub-001\tA\tB\n", "a column twice"),
     ],
@@ -134,7 +134,7 @@ def test_a_manifest_with_bom_semicolons_and_crlf_keeps_leading_zeros(tmp_path: P
     [
         ("../x,BL,,f.nii.gz,", "is not a participant id"),
         ("001,BL,,../outside.nii.gz,", "outside the manifest's folder"),
-        ("001,BL,,f.nii.gz,one thousand", "is not a number"),
+        ("001,BL,,f.nii.gz,one thousand", "line 2: bvalue 'one thousand' is no number"),
         ("001,BL,someday,f.nii.gz,", "not an ISO 8601"),
         ("001,,,f.nii.gz,", "must be filled"),
         ("001,BL,,f.nii.gz,\n001,BL,,g.nii.gz,", "two rows for ses-BL"),

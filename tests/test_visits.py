@@ -143,17 +143,49 @@ def test_a_session_whose_date_contradicts_its_label_goes_by_its_date_and_is_flag
 
 
 @pytest.mark.parametrize(
-    ("date", "dose", "what"),
+    ("session", "date", "dose", "what"),
     [
-        ("2026", DOSE, "the date of acquisition, 2026, is partial"),
-        ("2026-04", DOSE, "the date of acquisition, 2026-04, is partial"),
-        ("2026---01", DOSE, "the date of acquisition, 2026---01, is partial"),
-        ("2026-04-01", "2026-03", "the date of first dose, 2026-03, is partial"),
+        ("ses-M01", "2026", DOSE, "the date of acquisition, 2026, is partial"),
+        ("ses-M01", "2026-04", DOSE, "the date of acquisition, 2026-04, is partial"),
+        ("ses-M01", "2026---01", DOSE, "the date of acquisition, 2026---01, is partial"),
+        ("ses-M01", "2026-04-01", "2026-03", "the date of first dose, 2026-03, is partial"),
+        ("ses-BL", "2026-03-09", "2026-03", "the date of first dose, 2026-03, is partial"),
+        ("ses-M03", "2026-06-01", "2026", "the date of first dose, 2026, is partial"),
     ],
 )
-def test_a_partial_date_is_refused_for_windowing_with_the_reason(date: str, dose: str, what: str) -> None:
-    ((visit, _, reason),) = named(("ses-M01", date), dose=dose)
-    assert (visit, reason) == ("unscheduled", f"{what}: no study day; state year, month and day")
+def test_where_a_partial_date_leaves_several_visits_the_label_counts_and_says_so(
+    session: str, date: str, dose: str, what: str
+) -> None:
+    visits = assign_visits(participant((session, date), dose=dose), VisitSettings())
+    (found,) = [v for v in visits if v.session]
+    label = {"ses-BL": "baseline", "ses-M01": "month1", "ses-M03": "month3"}[session]
+    told = f"{what}: no study day; state year, month and day; {label} by its label"
+    assert (found.name, found.reason, found.study_day) == (label, "", None)
+    assert found.flags == (told,)
+
+
+def test_where_a_partial_date_leaves_several_visits_a_label_of_none_is_not_analysed() -> None:
+    ((visit, _, reason),) = named(("ses-x", "2026-04-01"), dose="2026-03")
+    assert visit == "unscheduled"
+    assert reason == "the date of first dose, 2026-03, is partial: no study day; state year, month and day"
+
+
+def test_a_partial_date_whose_days_all_lie_in_one_window_is_placed_by_it() -> None:
+    # dose on any day of March: 15 April is day 16 to 46, so month 1 whatever the label says
+    for session in ("ses-x", "ses-M01"):
+        ((visit, _, reason),) = named((session, "2026-04-15"), dose="2026-03")
+        assert (visit, reason) == ("month1", "")
+    moved = assign_visits(participant(("ses-M03", "2026-04-15"), dose="2026-03"), VisitSettings())[1]
+    assert "session label ses-M03 says month3, its date is in the window of month1" in moved.flags
+
+
+def test_a_partial_dose_date_keeps_the_order_that_is_known() -> None:
+    before = named(("ses-BL", "2026-02-27"), dose="2026-03")
+    assert before == [("baseline", "ses-BL", "")]
+    after = named(("ses-BL", "2026-04-01"), dose="2026-03")
+    assert after[0][0] == "unscheduled", "no window of the label holds any day it may be"
+    by_label = assign_visits(participant(("ses-BL", "2026-04-01"), dose="2026-03"), BY_LABEL)[0]
+    assert by_label.reason == "scan of 2026-04-01 is later than first dose on 2026-03, so it is no baseline"
 
 
 def test_without_a_date_the_label_counts_and_says_so() -> None:

@@ -16,20 +16,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from infarct_vol.dates import Timing, timing
+from infarct_vol.dates import Moment, Timing, moment, timing
 from infarct_vol.errors import StudyError
-from infarct_vol.files import file_sha256
+from infarct_vol.files import file_sha256, has_decimal_commas, stated_number
 from infarct_vol.protocol import Protocol
 from infarct_vol.settings import OutcomeSettings, VisitName
 from infarct_vol.tables.adam import Parameters, outcome_parameters
-from infarct_vol.tables.bds import ZERO_BASELINE, derive
+from infarct_vol.tables.bds import GROUP, ZERO_BASELINE, derive
 from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.listing import read_listing
-from infarct_vol.tables.measurements import date_number
+from infarct_vol.tables.measurements import day_number, moment_number
 from infarct_vol.tables.order import visit_rank
 from infarct_vol.tables.visit_numbers import numbered
-from infarct_vol.visits import not_before_dose, window_of
+from infarct_vol.visits import not_after_dose, not_before_dose, window_of
 
+_NUMBERS = ("value", "lower_limit", "upper_limit")
 COLUMNS = ("participant_id", "acq_time", "parameter", "value", "unit")
 _KEYS = ("participant_id", "parameter", "acq_time", "sequence")
 
@@ -205,7 +206,17 @@ def read_outcomes(path: Path, *, first_doses: Mapping[str, str | None], protocol
     settings = protocol.outcomes.parameters
     names = {name.removeprefix("sub-"): name for name in first_doses}
     lines = []
-    for number, cells in read_listing(path, needed=COLUMNS, what="measures file"):
+    listed = tuple(
+        read_listing(
+            path,
+            needed=COLUMNS,
+            keys=("participant_id", "parameter"),
+            known=_NUMBERS,
+            what="measures file",
+        )
+    )
+    decimal_commas = has_decimal_commas(cells.get(name, "") for _, cells in listed for name in _NUMBERS)
+    for number, cells in listed:
         where = f"{path.name} line {number}"
         participant = names.get(cells["participant_id"].removeprefix("sub-"))
         if participant is None:
@@ -219,11 +230,12 @@ def read_outcomes(path: Path, *, first_doses: Mapping[str, str | None], protocol
                 "[outcomes.parameters] or correct the name"
             )
             raise StudyError(msg, where=where)
-        lines.append(_line(number, participant, cells, settings[cells["parameter"]]))
+        outcome = settings[cells["parameter"]]
+        lines.append(_line(number, participant, cells, outcome, decimal_commas=decimal_commas))
     units = _units(lines, settings, where=path.name)
-    _require_distinct(lines, where=path.name)
     for line in lines:
         _place(line, first_doses[line["participant_id"]], protocol, settings[line["parameter"]])
+    _require_distinct(lines, where=path.name)
     records = _frame(lines, settings)
     derived = derive(records, windows=protocol.outcome_windows(), keys=_KEYS)
     return Outcomes(
@@ -236,7 +248,14 @@ def read_outcomes(path: Path, *, first_doses: Mapping[str, str | None], protocol
     )
 
 
-def _line(number: int, participant: str, cells: dict[str, str], outcome: OutcomeSettings) -> dict[str, Any]:
+def _line(
+    number: int,
+    participant: str,
+    cells: dict[str, str],
+    outcome: OutcomeSettings,
+    *,
+    decimal_commas: bool,
+) -> dict[str, Any]:
     line: dict[str, Any] = {
         "participant_id": participant,
         "parameter": cells["parameter"],
@@ -247,8 +266,8 @@ def _line(number: int, participant: str, cells: dict[str, str], outcome: Outcome
         "reason": "",
     }
     problems = []
-    for column in ("value", "lower_limit", "upper_limit"):
-        line[column], problem = _parsed(cells.get(column, ""), column)
+    for column in _NUMBERS:
+        line[column], problem = _parsed(cells.get(column, ""), column, decimal_commas=decimal_commas)
         problems.append(problem)
     if not any(problems) and not math.isnan(line["value"]):
         problems.append(outcome.refusal(line["value"]))
@@ -264,16 +283,14 @@ def _line(number: int, participant: str, cells: dict[str, str], outcome: Outcome
     return line
 
 
-def _parsed(text: str, column: str) -> tuple[float, str]:
-    if not text or text == "n/a":
+def _parsed(text: str, column: str, *, decimal_commas: bool) -> tuple[float, str]:
+    """Return the number of a field, NaN without one, and why it has none although something stands there."""
+    if not text:
         return math.nan, ""
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value):
-        return value, ""
-    return math.nan, f"{column} '{one_line(text)[:40]}' is no number; write digits with a decimal point"
+        return stated_number(text, decimal_commas=decimal_commas), ""
+    except StudyError as error:
+        return math.nan, one_line(f"{column} {error.message}")
 
 
 def _units(
@@ -291,53 +308,80 @@ def _units(
 
 
 def _require_distinct(lines: Sequence[dict[str, Any]], *, where: str) -> None:
-    seen: dict[tuple[str, ...], int] = {}
+    """Refuse two values of one time, however that is written."""
+    seen: dict[tuple[object, ...], int] = {}
     for line in lines:
-        key = (line["participant_id"], line["parameter"], line["acq_time"])
+        key = (line["participant_id"], line["parameter"], line["instant"])
         first = seen.setdefault(key, int(line["sequence"]))
         if first != line["sequence"]:
             msg = (
                 f"lines {first} and {int(line['sequence'])} both give {key[1]} of {key[0]} at "
-                f"{key[2] or 'no date'}; keep one"
+                f"{line['acq_time'] or 'no date'}; keep one"
             )
             raise StudyError(msg, where=where)
+
+
+def _instant(stated: Moment) -> tuple[object, ...]:
+    """Return what two texts of one time have in common."""
+    if not stated.has_time or stated.offset is None:
+        return stated.first, stated.has_time, stated.last
+    return stated.first - stated.offset, "UTC"
 
 
 def _place(
     line: dict[str, Any], first_dose_time: str | None, protocol: Protocol, outcome: OutcomeSettings
 ) -> None:
     """Add visit, study day and order against the first dose to a line, and the reason where it has none."""
-    acq_time = line["acq_time"] or None
+    stated = line["acq_time"] or None
+    line["instant"] = stated
     try:
-        when = timing(acq_time, first_dose_time)
-    except ValueError:
-        problem = f"acq_time '{line['acq_time'][:40]}' is not an ISO 8601 date or time, such as 2026-03-01"
-        when = Timing(None, problem=problem)
+        when = timing(stated, first_dose_time)
+        if stated is not None:
+            line |= {"acq_time": moment(stated).text, "instant": _instant(moment(stated))}
+    except ValueError as error:
+        when = Timing(None, problem=one_line(f"acq_time {error}"))
         line |= {"status": "failed", "value": math.nan, "acq_time": ""}
-    visit, reason = window_of(when, protocol.outcome_windows())
-    if visit == "baseline":
-        reason = not_before_dose(when, acq_time=acq_time, first_dose_time=first_dose_time, what="value")
-        visit = "unscheduled" if reason else visit
+    visit, reason = _visit_of(when, line["acq_time"], first_dose_time, protocol)
     if visit not in (*outcome.visits, "early", "unscheduled"):
         visit, reason = "unscheduled", f"{visit} is no visit of {outcome.label} in the protocol"
     line |= {
         "visit": visit,
         "day": math.nan if when.day is None else float(when.day),
         "before_dose": math.nan if when.before_dose is None else float(when.before_dose),
-        "date": date_number(line["acq_time"]),
-        "reason": "; ".join(part for part in (line["reason"], reason) if part),
+        "date": day_number(when),
+        "moment": moment_number(when),
+        "sortable": when.sortable or line["acq_time"],
+        "reason": "; ".join(part for part in (line["reason"], reason, when.note) if part),
     }
+
+
+def _visit_of(
+    when: Timing, acq_time: str, first_dose_time: str | None, protocol: Protocol
+) -> tuple[VisitName, str]:
+    """Return the visit of a value, and why it is none that is analysed or what was not known of it."""
+    visit, reason = window_of(when, protocol.outcome_windows())
+    if visit == "baseline":
+        refusal = not_before_dose(when, acq_time=acq_time, first_dose_time=first_dose_time, what="value") or (
+            "" if when.before_dose else when.problem
+        )
+    elif visit not in ("early", "unscheduled"):
+        refusal = not_after_dose(
+            when, acq_time=acq_time, first_dose_time=first_dose_time, visit=visit, what="value"
+        )
+    else:
+        return visit, reason
+    return ("unscheduled", refusal) if refusal else (visit, reason or when.problem)
 
 
 def _frame(lines: list[dict[str, Any]], settings: Mapping[str, OutcomeSettings]) -> pd.DataFrame:
     """Return the lines in order of participant, outcome and time, with their visits numbered."""
     places = {name: at for at, name in enumerate(settings)}
-    lines.sort(key=lambda line: (line["participant_id"], places[line["parameter"]], line["acq_time"]))
+    lines.sort(key=lambda line: (line["participant_id"], places[line["parameter"]], line["sortable"]))
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:
         grouped.setdefault((line["participant_id"], line["parameter"]), []).append(line)
     for own in grouped.values():
-        labels = numbered([(line["visit"], line["acq_time"]) for line in own])
+        labels = numbered([(line["visit"], line["sortable"]) for line in own])
         for line, (label, number) in zip(own, labels, strict=True):
             line |= {"visit_label": label, "visit_number": number}
     numeric = (
@@ -349,6 +393,7 @@ def _frame(lines: list[dict[str, Any]], settings: Mapping[str, OutcomeSettings])
         "day",
         "before_dose",
         "date",
+        "moment",
     )
     text = ("participant_id", "parameter", "acq_time", "unit", "status", "reason", "visit", "visit_label")
     columns: dict[str, Any] = {name: np.array([line[name] for line in lines], dtype=object) for name in text}
@@ -360,9 +405,17 @@ def _with_reasons(derived: pd.DataFrame) -> pd.DataFrame:
     """Say why a value in a window is not the one analysed."""
     beaten = derived["value"].notna() & derived["target_day"].notna() & ~derived["is_analysed"]
     baseline = derived["visit"] == "baseline"
+    of = [*GROUP, "visit"]
+    chosen = derived.loc[derived["is_analysed"], [*of, "days_from_target"]]
+    nearest = derived[of].merge(chosen, on=of, how="left", validate="many_to_one")["days_from_target"]
+    as_near = derived["days_from_target"].to_numpy() == nearest.to_numpy()
     told = np.select(
-        [beaten & baseline, beaten],
-        ["a later value before the first dose is the baseline", "another value is nearer to the target day"],
+        [beaten & baseline, beaten & as_near, beaten],
+        [
+            "a later value before the first dose is the baseline",
+            "another value is as near to the target day, and earlier",
+            "another value is nearer to the target day",
+        ],
         "",
     )
     reasons = np.where(told != "", told, derived["reason"]).astype(object)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from infarct_vol.errors import StudyError
+from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.listing import read_listing
 
 ALL_ARMS = "all"
@@ -47,8 +48,9 @@ def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[
     """
     arms: dict[str, str] = {}
     spellings: dict[str, str] = {}
-    for line, row in read_listing(path, needed=("participant_id", "arm"), what="randomisation list"):
-        participant_id, arm = row["participant_id"], row["arm"]
+    keys = ("participant_id", "arm")
+    for line, row in read_listing(path, needed=keys, keys=("participant_id",), what="randomisation list"):
+        participant_id, arm = row["participant_id"], one_line(row["arm"])
         where = f"{path.name} line {line}"
         bare = _bare(participant_id)
         folded = _bare(unicodedata.normalize("NFKC", participant_id).casefold())
