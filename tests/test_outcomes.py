@@ -93,8 +93,8 @@ def test_a_participant_without_a_value_has_a_row_for_every_visit_that_says_so(tm
         (
             "vegf",
             "<0.5",
-            "value '<0.5' is no number; a limit is no value: leave the field empty, or state the value that the "
-            "analysis plan names",
+            "value '<0.5' is no number; a limit is no value: leave the field empty, or state the "
+            "value that the analysis plan names",
         ),
     ],
 )
