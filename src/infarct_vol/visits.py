@@ -110,10 +110,10 @@ def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Vi
     """Return every visit of the protocol in time order, then the sessions that are none of them.
 
     Several sessions in one visit: at baseline the last before first dose is taken, as the R package admiral
-    does; later the nearest to the target day, and of two as near the earlier. Sessions of one time,
-    or without one, go by their labels in alphabetical order. The others stand by, best first, for the case that the
-    session taken cannot be measured (``instead_of``). A scan after first dose, or not known to precede it, is
-    no candidate for baseline; one before it is none for a later visit.
+    does; later the nearest to the target day, and of two as near the earlier. Sessions of one time, or
+    without one, go by their labels in alphabetical order. The others stand by, best first, for the case that
+    the session taken cannot be measured (``instead_of``). A scan after first dose, or not known to precede
+    it, is no candidate for baseline; one before it is none for a later visit.
 
     Where a date is not stated the session's label counts, with a flag. Where one is partial, the visit whose
     window holds every day it may be; without such a visit the label, if its window holds one of the days.

@@ -1,8 +1,9 @@
 """The one reader of text tables that users bring: CSV and TSV, strict, so that no row can vanish.
 
 Every line of a file is one row, or is empty, or the file is refused: a quote can never swallow the lines
-behind it. What has one meaning is read as meant (encoding by its mark, any line ends, comma, semicolon or tab,
-the ``sep=`` line and the empty cells that Excel leaves); whatever else is found is refused with file and line.
+behind it. What has one meaning is read as meant: encoding by its mark, any line ends, comma, semicolon or
+tab, the ``sep=`` line and the empty cells that Excel leaves. Whatever else is found is refused with file and
+line.
 """
 
 from __future__ import annotations
