@@ -44,10 +44,12 @@ def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[
     ------
     StudyError
         If the list is missing or not such a CSV, names a participant twice (also in other case or other
-        Unicode form), names one that the study does not have, leaves an arm empty, or lacks a participant.
+        Unicode form), names one that the study does not have, leaves an arm empty, writes one arm
+        in two ways, or lacks a participant.
     """
     arms: dict[str, str] = {}
     spellings: dict[str, str] = {}
+    written: dict[str, str] = {}
     keys = ("participant_id", "arm")
     for line, row in read_listing(path, needed=keys, keys=("participant_id",), what="randomisation list"):
         participant_id, arm = row["participant_id"], one_line(row["arm"])
@@ -62,6 +64,10 @@ def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[
             msg = (
                 f"expected a participant and an arm other than '{ALL_ARMS}', got '{participant_id}', '{arm}'"
             )
+            raise StudyError(msg, where=where)
+        spelled = written.setdefault(_folded(arm), arm)
+        if spelled != arm:
+            msg = f"arm '{arm}' and arm '{spelled}' differ in case or blanks alone; write both alike"
             raise StudyError(msg, where=where)
         arms[bare] = arm
     return _matched(arms, participants=tuple(participants), known=tuple(known), where=path.name)
@@ -79,6 +85,10 @@ def _matched(
         msg = f"no arm for {', '.join(without)}; add them to the list or leave them out of the tables"
         raise StudyError(msg, where=where)
     return {name: arms[_bare(name)] for name in (*participants, *known) if _bare(name) in arms}
+
+
+def _folded(arm: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", arm).casefold().split())
 
 
 def _bare(participant_id: str) -> str:

@@ -16,7 +16,7 @@ from infarct_vol.tables.csvtext import is_control, one_line
 _AGE_YEARS = re.compile(
     r"0*(\d{1,3}(?:[.,]\d+)?)\s*(?:y|yr|yrs|year|years)?\.?(?:\s*old)?", re.ASCII | re.IGNORECASE
 )
-"""Digits with or without their unit; also ``079Y``, as DICOM writes an age (PS3.5, value representation AS)."""
+"""Digits with or without their unit; also ``079Y``, as DICOM writes an age (PS3.5, type AS)."""
 _OLDEST_YEARS = 120
 """More is a year of birth, or a number that stands for a missing value."""
 
