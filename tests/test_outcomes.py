@@ -190,6 +190,69 @@ def test_of_two_values_before_the_dose_the_later_is_the_baseline(tmp_path: Path)
     assert earlier.reason == "a later value before the first dose is the baseline"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_values_of_one_day_go_by_their_time_and_not_by_their_line(tmp_path: Path, order: int) -> None:
+    lines = [
+        "001,2026-03-01T08:00,mrs,4,,,",
+        "001,2026-03-01T11:30,mrs,3,,,",
+        "001,2026-03-31T08:00,mrs,1,,,",
+        "001,2026-03-31T16:00,mrs,2,,,",
+    ]
+    outcomes = read(tmp_path, "\n".join(lines[::order]) + "\n")
+    rows = visit_rows(outcomes)
+    assert (rows["baseline"][1], rows["month1"][1], rows["month1"][2]) == (3.0, 1.0, -2.0)
+    told = {row.acq_time: row.reason for row in outcomes.rows()}
+    assert told["2026-03-01T08:00"] == "a later value before the first dose is the baseline"
+    assert told["2026-03-31T16:00"] == "another value is as near to the target day, and earlier"
+
+
+def test_values_are_compared_with_the_dose_as_instants(tmp_path: Path) -> None:
+    text = "001,2024-09-10T08:00:00+09:00,mrs,4,,,\n001,2024-09-10T08:40:00+09:00,mrs,3,,,\n"
+    doses = {"sub-001": "2024-09-09T23:30:00Z"}
+    outcomes = read_outcomes(measures(tmp_path, text), first_doses=doses, protocol=Protocol())
+    assert visit_rows(outcomes)["baseline"][1] == 4.0
+    (after,) = [row for row in outcomes.rows() if row.value == 3.0]
+    assert (after.visit, after.study_day) == ("unscheduled", 1)
+    assert "by the time zones that they state, so it is no baseline" in after.reason
+
+
+def test_two_values_of_one_instant_are_refused_however_it_is_written(tmp_path: Path) -> None:
+    for one, two in (
+        ("2026-02-28T08:00:00Z", "2026-02-28T10:00:00+02:00"),
+        ("2026-02-28T08:00", "2026-02-28 08:00:00"),
+        ("20260228", "2026-02-28"),
+    ):
+        with pytest.raises(StudyError, match="lines 2 and 3 both give mrs of sub-001 at 2026-02-28"):
+            read(tmp_path, f"001,{one},mrs,1,,,\n001,{two},mrs,2,,,\n")
+
+
+def test_a_partial_date_of_the_dose_costs_a_value_no_more_than_it_must(tmp_path: Path) -> None:
+    text = "001,2026-02-27,mrs,4,,,\n001,2026-04-15,mrs,2,,,\n001,2026-04-01,mrs,3,,,\n"
+    path = measures(tmp_path, text)
+    outcomes = read_outcomes(path, first_doses={"sub-001": "2026-03"}, protocol=Protocol())
+    rows = visit_rows(outcomes)
+    assert (rows["baseline"][1], rows["month1"][1], rows["month1"][2]) == (4.0, 2.0, -2.0)
+    (unknown,) = [row for row in outcomes.rows() if row.value == 3.0]
+    assert unknown.visit == "unscheduled"
+    assert unknown.reason.startswith("the date of first dose, 2026-03, is partial")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (
+            '001,2026-02-28,mrs,1,"seen late,,\n002,2026-02-28,mrs,2,,,\n',
+            "line 2: a quote opens in the field 'unit'",
+        ),
+        ("NA,2026-02-28,mrs,1,,,\n", "line 2: participant_id must be filled, found 'NA'"),
+        ("001,2026-02-28,mrs,1,5,,,\n", "line 2: the line has more fields than its header, 8 where 7"),
+    ],
+)
+def test_a_line_that_may_hide_others_is_refused(tmp_path: Path, text: str, match: str) -> None:
+    with pytest.raises(StudyError, match=match):
+        read(tmp_path, text)
+
+
 def test_visits_and_limits_of_an_outcome_come_from_the_protocol(tmp_path: Path) -> None:
     own = OutcomeSettings(
         label="Walking Speed", paramcd="WALK", low=0.5, unit="m/s", visits=("baseline", "month3")

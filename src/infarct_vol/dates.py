@@ -174,9 +174,11 @@ def _day(text: str) -> date | None:
     for pattern, form in _DATES:
         if pattern.fullmatch(text):
             try:
-                return datetime.strptime(text, form).date()  # noqa: DTZ007
+                day = datetime.strptime(text, form).date()  # noqa: DTZ007
             except ValueError:
                 return None
+            # day 366 of a year of 365 would be taken for a day of the next year
+            return day if day.strftime(form).zfill(len(text)) == text else None
     return None
 
 
