@@ -277,9 +277,8 @@ def test_scans_of_one_time_go_by_their_label_and_say_so() -> None:
 
 def test_two_undated_baselines_do_not_claim_a_target_day() -> None:
     visits = assign_visits(participant(("ses-BL", None), ("ses-V1", None)), VisitSettings())
-    assert (
-        visits[4].reason == "another session of baseline is taken, and no date tells which is the right one"  # noqa: E501
-    )
+    told = "another session of baseline is taken, and no date tells which is the right one"
+    assert visits[4].reason == told
 
 
 @pytest.mark.parametrize(
@@ -295,8 +294,8 @@ def test_two_undated_baselines_do_not_claim_a_target_day() -> None:
         (
             "2024-09-09T08:00:00",
             "2024-09-10T08:00:00Z",
-            "scan and first dose are at most a day apart, and only one of them states its time zone, so it is "
-            "not known to be a baseline; state both",
+            "scan and first dose are at most a day apart, and only one of them states its time zone, so "
+            "it is not known to be a baseline; state both",
         ),
         ("2024-09-08T08:00:00", "2024-09-10T08:00:00Z", ""),
     ],

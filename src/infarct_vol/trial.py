@@ -234,7 +234,8 @@ def _fault(task: CaseTask, error: Exception | None) -> ParticipantRecord:
     """
     case = task.case
     kind = "" if isinstance(error, InfarctVolError) else f"unexpected {type(error).__name__}: "
-    reason = f"{case.participant.participant_id}: {kind}{error}; run again with -v, and report it if it stays"
+    told = " ".join(str(error).split())  # a cell of the tables is one line
+    reason = f"{case.participant.participant_id}: {kind}{told}; run again with -v, and report it if it stays"
     record = failed_record(case, reason=reason)
     save_record(record, case.out, label=case.participant.label)
     return record

@@ -206,6 +206,13 @@ def day_number(when: Timing) -> float:
     return float("nan") if when.at is None else sas_date(when.at.date().isoformat())
 
 
+def has_other_clocks(rows: pd.DataFrame) -> bool:
+    """Tell whether the ``date`` of a row, on the calendar of the first dose, differs from ``acq_time``."""
+    stated = rows.loc[rows["date"].notna(), ["acq_time", "date"]].drop_duplicates()
+    own = [date_number(text) for text in stated["acq_time"]]
+    return bool((stated["date"].to_numpy() != np.array(own, dtype=np.float64)).any())
+
+
 def moment_number(when: Timing) -> float:
     """Return `day_number` with the time of day as its fraction."""
     if when.at is None:

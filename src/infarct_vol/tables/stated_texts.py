@@ -65,7 +65,9 @@ def _remarks(participant: Participant, study_id: str) -> Iterator[TextRemark]:
     for field, text in stated.items():
         if text is not None and (controls := sorted({c for c in text if is_control(c)})):
             named = ", ".join(f"U+{ord(c):04X}" for c in controls)
-            yield TextRemark(name, field, f"it holds {named}, shown as an escape in the tables", "remove it")
+            yield TextRemark(
+                name, field, f"it holds {named}, shown as an escape or a blank in the tables", "remove it"
+            )
         if text is not None:
             yield from _too_long(name, field, one_line(text))
     yield from _too_long(name, "study_id of the protocol and participant_id", one_line(f"{study_id}-{name}"))
