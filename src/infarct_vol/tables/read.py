@@ -116,7 +116,9 @@ def read_stated_table(
         As `infarct_vol.files.read_text_table`, or if a number is none; with the line.
     """
     table = read_text_table(path, needed=needed, known=tuple(record.model_fields), keys=keys)
-    columns = {name: pd.Series(_cells(table, name, record), dtype="object") for name in table.columns}
+    columns = {
+        name: pd.Series(_cells(table, name, record), name=name, dtype="object") for name in table.columns
+    }
     return pd.DataFrame({name: _typed(column, record, where=path.name) for name, column in columns.items()})
 
 
