@@ -212,8 +212,8 @@ def test_a_table_with_decimal_commas_and_missing_values_is_read_as_meant(tmp_pat
         "sub-002;month3;infarct;NA",
     )
     b.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    found = iv.agree(a, b)
-    assert [(row.case, row.difference_ml) for row in found] == [("sub-001 month3 infarct", 0.0)]
+    (row,) = iv.agree(a, b).rows
+    assert (row.case, row.difference_ml) == ("sub-001 month3 infarct", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -284,11 +284,16 @@ def _bds(
 
 
 def _shared_variables(rows: pd.DataFrame) -> tuple[Variable, ...]:
-    """Return the variables of every dataset; ADT says where clocks differ."""
-    if not has_other_clocks(rows):
-        return _SHARED_VARIABLES
-    told = "date part of acq_time; brought to the UTC offset of first_dose_time where both state theirs"
-    return tuple(replace(v, comment=told) if v.name == "ADT" else v for v in _SHARED_VARIABLES)
+    """Return the variables of every dataset; they say where clocks differ, and where times of day count."""
+    found = {v.name: v for v in _SHARED_VARIABLES}
+    if has_other_clocks(rows):
+        told = "date part of acq_time; brought to the UTC offset of first_dose_time where both state theirs"
+        found["ADT"] = replace(found["ADT"], comment=told)
+    by_day = rows.dropna(subset=["date"]).groupby(["participant_id", "parameter", "date"])
+    if (by_day["moment"].nunique() > 1).any():
+        method = found["ABLFL"].method.replace("by ADT,", "by ADT, the time of acq_time,")
+        found["ABLFL"] = replace(found["ABLFL"], method=method)
+    return tuple(found.values())
 
 
 def _reasons(rows: pd.DataFrame) -> list[str]:
