@@ -20,7 +20,9 @@ from functools import lru_cache
 
 _YEARS = range(1583, 4000)
 """Years of the Gregorian calendar in which SAS and Python count days alike."""
-_PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})|---(\d{2}))?(T[\d:.-]*)?", re.ASCII)
+_PARTIAL_DATE = re.compile(
+    r"(\d{4})(?:-(\d{2})|---(\d{2}))?(T(?:\d{2}|-)(?::(?:\d{2}|-)(?::\d{2})?)?)?", re.ASCII
+)
 """An ISO 8601 date of reduced precision, also as SDTM writes a day without its month."""
 _DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.ASCII), form)
@@ -39,6 +41,7 @@ _OFFSET = re.compile(r"([+-])(\d{2})(?::?(\d{2}))?", re.ASCII)
 _WHOLE = re.compile(r"(?P<day>[^T]+?)(?:T(?P<time>[\d:.,]+)(?P<offset>Z|[+-][\d:]+)?)?", re.ASCII)
 _LARGEST_OFFSET = timedelta(hours=14)
 """Of any place on Earth: Kiritimati is 14 hours before UTC."""
+_OFFSET_STEP = timedelta(minutes=15)
 _REMEDY = "write it as 2026-03-01 or 2026-03-01T09:30:00"
 
 
@@ -136,13 +139,17 @@ def moment(text: str) -> Moment:
     day = _day(found["day"]) if found else None
     if found is None or day is None:
         raise ValueError(_not_iso(text, plain))
-    if day.year not in _YEARS:
-        msg = f"year {day.year}, expected {_YEARS.start} to {_YEARS.stop - 1}"
-        raise ValueError(msg)
+    _check_year(day.year)
     if found["time"] is None:
         start = datetime.combine(day, datetime.min.time())
         return Moment(day.isoformat(), start, start + timedelta(days=1, microseconds=-1))
     return _timed(day, found["time"], found["offset"], text)
+
+
+def _check_year(year: int) -> None:
+    if year not in _YEARS:
+        msg = f"year {year}, expected {_YEARS.start} to {_YEARS.stop - 1}"
+        raise ValueError(msg)
 
 
 def iso_text(text: str) -> str:
@@ -193,6 +200,7 @@ def _timed(day: date, time: str, offset: str | None, text: str) -> Moment:
         msg = f"'{text.strip()}': '{time}' is no time of day; {_REMEDY}"
         raise ValueError(msg)
     day, hour = (day + timedelta(days=1), 0) if is_midnight else (day, hour)
+    _check_year(day.year)  # the midnight that ends a day may be in the next year
     fraction = f".{found[4]}" if found[4] else ""
     clock = ":".join(
         f"{part:02d}" for part, given in zip((hour, minute, second), found.groups(), strict=False) if given
@@ -218,7 +226,7 @@ def _shift(offset: str | None, text: str) -> tuple[timedelta | None, str]:
         msg = f"'{text.strip()}': '{offset}' is no offset from UTC; write it as +02:00, or Z"
         raise ValueError(msg)
     size = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
-    if size > _LARGEST_OFFSET:
+    if size > _LARGEST_OFFSET or size % _OFFSET_STEP:
         msg = f"'{text.strip()}': no place on Earth is {offset} from UTC; write its offset, such as +02:00"
         raise ValueError(msg)
     return (size if found[1] == "+" else -size), f"{found[1]}{found[2]}:{found[3] or '00'}"
