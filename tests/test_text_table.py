@@ -102,6 +102,12 @@ def test_words_that_are_values(word: str) -> None:
     assert not is_missing(word)
 
 
+def test_a_name_in_quotes_may_hold_the_mark_of_another_delimiter(tmp_path: Path) -> None:
+    table = read(tmp_path, '"participant_id"\t"at home, alone"\nsub-001\t"no, with ""others"""\n')
+    assert table.columns == ("participant_id", "at home, alone")
+    assert table.rows[0].cells["at home, alone"] == 'no, with "others"'
+
+
 # ---- whatever else is found is refused with file and line --------------------------------------------------
 
 

@@ -135,16 +135,20 @@ class _Lines:
             raise StudyError(msg, where=self.name)
         line, text = self.lines.pop(0)
         tried = (stated,) if stated else _DELIMITERS
-        readings = {delimiter: self._columns(text, delimiter, line) for delimiter in tried}
+        readings = {delimiter: _columns(text, delimiter) for delimiter in tried}
         wanted = {_folded(name) for name in needed}
 
         def hits(delimiter: str) -> tuple[int, int, int]:
-            folded = {_folded(name) for name in readings[delimiter]}
+            columns = readings[delimiter] or ()
             preferred = delimiter == ("\t" if is_tsv else ",")
-            return len(wanted & folded), len(readings[delimiter]), int(preferred)
+            return len(wanted.intersection(map(_folded, columns))), len(columns), int(preferred)
 
         delimiter = max(tried, key=hits)
-        header = _Header(self.name, line, delimiter, readings[delimiter], self.lines)
+        columns = readings[delimiter]
+        if columns is None or (None in readings.values() and hits(delimiter)[0] < len(wanted)):
+            msg = f"line {line}, the header, has a quote that is not closed; remove it"
+            raise StudyError(msg, where=self.name)
+        header = _Header(self.name, line, delimiter, columns, self.lines)
         header.require(needed=needed, known=known)
         return header
 
@@ -159,15 +163,6 @@ class _Lines:
             raise StudyError(msg, where=self.name)
         self.lines.pop(0)
         return delimiter
-
-    def _columns(self, text: str, delimiter: str, line: int) -> tuple[str, ...]:
-        try:
-            return tuple(_fields(text, delimiter))
-        except csv.Error:
-            if delimiter not in text:
-                return (text.strip(),)
-            msg = f"line {line}, the header, has a quote that is not closed; remove it"
-            raise StudyError(msg, where=self.name) from None
 
 
 @dataclass
@@ -285,6 +280,14 @@ class _Header:
                 except csv.Error:
                     return self.named[min(at, len(self.named) - 1)]
         return self.named[-1]
+
+
+def _columns(text: str, delimiter: str) -> tuple[str, ...] | None:
+    """Return the names in a header; None where a quote in it is not closed, so read."""
+    try:
+        return tuple(_fields(text, delimiter))
+    except csv.Error:
+        return None
 
 
 def _fields(text: str, delimiter: str) -> list[str]:
