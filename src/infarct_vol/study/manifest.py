@@ -73,11 +73,15 @@ def _manifest_participant(participant_id: str, rows: list[dict[str, str]], *, ma
     where = f"{manifest.name} {participant_id}"
     return Participant(
         participant_id=participant_id,
-        first_dose_time=checked_time(next(iter(stated["first_dose_time"]), None), where=where),
-        onset_time=checked_time(next(iter(stated["onset_time"]), None), where=where),
+        first_dose_time=_time_of(stated, "first_dose_time", where),
+        onset_time=_time_of(stated, "onset_time", where),
         site=next(iter(stated["site"]), None),
         sessions=sessions,
     )
+
+
+def _time_of(stated: dict[str, set[str]], column: str, where: str) -> str | None:
+    return checked_time(next(iter(stated[column]), None), where=f"{where} {column}")
 
 
 def _manifest_session(row: dict[str, str], *, manifest: Path) -> Session:
@@ -98,7 +102,7 @@ def _manifest_session(row: dict[str, str], *, manifest: Path) -> Session:
             files[SUFFIXES[modality]] = scan_file(SUFFIXES[modality], _inside(row[column], manifest, where))
     return Session(
         session_id=f"ses-{label}",
-        acq_time=checked_time(row.get("acq_time"), where=where),
+        acq_time=checked_time(row.get("acq_time"), where=f"{where} acq_time"),
         files=files,
         bvalue=float(row["bvalue"]) if "bvalue" in row else None,
         adc_unit=row.get("adc_unit"),
