@@ -16,7 +16,7 @@ from infarct_vol.checking import check_study
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord
 from infarct_vol.study import Participant, Study
-from infarct_vol.tables import write_tables
+from infarct_vol.tables import read_outcomes, write_tables
 from infarct_vol.tables.stated_texts import age_years, text_remarks
 from infarct_vol.tables.write import TablePaths
 
@@ -88,6 +88,20 @@ def test_a_site_over_200_bytes_costs_the_transport_files_alone(tmp_path: Path) -
     }
 
 
+def test_an_arm_and_a_unit_over_200_bytes_cost_no_other_table(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(
+        f"participant_id,acq_time,parameter,value,unit\nsub-001,2024-02-28,vegf,1e80,{'u' * 250}\n"
+    )
+    outcomes = read_outcomes(path, first_doses={"sub-001": "2024-03-01"}, protocol=Protocol())
+    arms = {"sub-001": "A" * 300}
+    paths = write_tables([record()], tmp_path, protocol=Protocol(), outcomes=outcomes, arms=arms)
+    named = {told.split(" ")[0] for told in paths.left_out}
+    assert named == {"xm.xpt", "adsl.xpt", "adinfvol.xpt", "adoutc.xpt"}
+    assert adsl(paths)[0]["TRT01P"] == "A" * 300
+    assert max(map(len, paths.left_out)) < 400
+
+
 def test_a_site_that_was_shortened_has_its_transport_files_again_and_no_stale_one_stays(
     tmp_path: Path,
 ) -> None:
@@ -126,8 +140,8 @@ def test_what_a_format_cannot_hold_is_named_with_participant_field_and_remedy() 
 
 
 def test_the_study_identifier_is_part_of_every_identifier() -> None:
-    (told,) = text_remarks([Participant("sub-001")], study_id="x" * 200)
-    assert told.field == "study_id of the protocol and participant_id"
+    (told,) = text_remarks([Participant("sub-001"), Participant("sub-002")], study_id="x" * 200)
+    assert (told.participant_id, told.field) == ("sub-001", "study_id of the protocol with participant_id")
 
 
 def test_the_checks_say_it_too(tmp_path: Path) -> None:

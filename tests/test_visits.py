@@ -305,6 +305,15 @@ def test_a_baseline_precedes_the_dose_as_an_instant(scan: str, dose: str, reason
     assert (baseline.name, baseline.reason) == ("baseline", reason)
 
 
+def test_the_day_after_the_dose_is_no_day_where_one_zone_alone_is_stated() -> None:
+    ((visit, _, reason),) = named(("ses-BL", "2024-09-11T02:00:00+02:00"), dose="2024-09-10T23:30:00")
+    assert visit == "unscheduled"
+    assert reason == (
+        "acquisition and first dose are at most a day apart, and only one of them states its time zone, so its "
+        "study day is not known; state both"
+    )
+
+
 def test_the_clock_of_the_first_dose_is_told_where_it_moves_a_scan_to_another_date() -> None:
     (baseline, *_) = assign_visits(
         participant(("ses-BL", "2024-09-10T08:00:00+09:00"), dose="2024-09-09T23:30:00Z"), VisitSettings()

@@ -13,7 +13,7 @@ from infarct_vol.nifti import load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import Record
 from infarct_vol.study import Participant, Session, Study
-from infarct_vol.tables.stated_texts import text_remarks
+from infarct_vol.tables.stated_texts import TextRemark, text_remarks
 from infarct_vol.visits import assign_visits
 
 
@@ -32,8 +32,11 @@ class CheckRow(Record):
 
 def check_study(study: Study, *, protocol: Protocol) -> Iterator[CheckRow]:
     """Yield the finding of every check of every scan of a study, in order of participant and visit."""
+    remarks: dict[str, list[TextRemark]] = {}
+    for remark in text_remarks(study.participants, study_id=protocol.study_id):
+        remarks.setdefault(remark.participant_id, []).append(remark)
     for participant in study.participants:
-        for told in text_remarks([participant], study_id=protocol.study_id):
+        for told in remarks.get(participant.participant_id, ()):
             yield _Rows(participant, None, "").row(
                 "text", "WARN", f"{told.field}: {told.found}", remedy=told.remedy
             )

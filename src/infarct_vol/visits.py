@@ -55,6 +55,8 @@ def window_of(when: Timing, windows: Mapping[VisitName, VisitWindow]) -> tuple[V
     names = [name for name, window in windows.items() if window.holds(when.day)]
     if names:
         return names[0], ""
+    if when.is_zone_open:
+        return "unscheduled", f"{_ZONE.format(what='acquisition')}, so its study day is not known; state both"
     follow_up = next((w.first_day for name, w in windows.items() if name != "baseline"), None)
     reason = f"study day {when.day} lies in no analysis window"
     return ("early" if follow_up is not None and 1 < when.day < follow_up else "unscheduled"), reason

@@ -176,7 +176,11 @@ def _as_number(text: str, *, where: str) -> float:
 
 def _row_key(dataset: Dataset, row: int) -> str:
     cells = dataset.frame.iloc[row]
-    return ", ".join(f"{key} = {cells[key]}" for key in dataset.keys)
+    return ", ".join(f"{key} = {_short(str(cells[key]))}" for key in dataset.keys)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _refuse(dataset: Dataset, variable: Variable, bad: npt.NDArray[np.bool_], told: str, remedy: str) -> None:
@@ -184,8 +188,7 @@ def _refuse(dataset: Dataset, variable: Variable, bad: npt.NDArray[np.bool_], to
     if bad.any():
         row = int(np.argmax(bad))
         found = dataset.frame[variable.name].iloc[row]
-        shown = repr(found) if isinstance(found, str) else str(found)
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+        shown = _short(repr(found) if isinstance(found, str) else str(found))
         more = f" and {int(bad.sum()) - 1} more rows" if bad.sum() > 1 else ""
         msg = f"row {_row_key(dataset, row)}{more}: expected {told}, found {shown}; {remedy}"
         raise DatasetError(msg, where=f"{dataset.name}.{variable.name}")

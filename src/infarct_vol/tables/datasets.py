@@ -72,9 +72,7 @@ def write_datasets(
         write_dataset_json(known, stem.with_suffix(".json"), study=study, system=_SYSTEM, created=created)
         written += [stem.with_suffix(".csv"), stem.with_suffix(".json")]
         if problem:
-            left_out.append(
-                f"{stem.name}.xpt is not written: {problem}; the CSV and JSON beside it are whole"
-            )
+            left_out.append(f"{stem.name}.xpt is not written: {problem}; its CSV and JSON are whole")
         else:
             write_xpt(known, stem.with_suffix(".xpt"), created=created)
             written.append(stem.with_suffix(".xpt"))

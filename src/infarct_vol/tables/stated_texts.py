@@ -52,16 +52,23 @@ def text_remarks(participants: Iterable[Participant], *, study_id: str = "") -> 
     study_id
         Of the protocol; it is part of every identifier in the datasets.
     """
-    return tuple(remark for each in participants for remark in _remarks(each, study_id))
+    people = tuple(participants)
+    found = [remark for each in people for remark in _remarks(each)]
+    for each in people:
+        name = one_line(f"{study_id}-{each.participant_id}")
+        if told := list(_too_long(each.participant_id, "study_id of the protocol with participant_id", name)):
+            found += told
+            break  # said once, for it concerns them all
+    return tuple(found)
 
 
-def _remarks(participant: Participant, study_id: str) -> Iterator[TextRemark]:
+def _remarks(participant: Participant) -> Iterator[TextRemark]:
     name = participant.participant_id
     if participant.age is not None and age_years(participant.age) is None:
         found = f"'{one_line(participant.age)[:40]}' is no number of years, so it has no AGE"
         yield TextRemark(name, "age", found, "it stands in AGETXT of ADSL as it is")
     stated = {"site": participant.site, "sex": participant.sex, "age": participant.age}
-    stated |= {f"session {each.session_id}": each.session_id for each in participant.sessions}
+    stated |= {f"session {each.session_id[:40]}": each.session_id for each in participant.sessions}
     for field, text in stated.items():
         if text is not None and (controls := sorted({c for c in text if is_control(c)})):
             named = ", ".join(f"U+{ord(c):04X}" for c in controls)
@@ -70,7 +77,6 @@ def _remarks(participant: Participant, study_id: str) -> Iterator[TextRemark]:
             )
         if text is not None:
             yield from _too_long(name, field, one_line(text))
-    yield from _too_long(name, "study_id of the protocol and participant_id", one_line(f"{study_id}-{name}"))
 
 
 def _too_long(participant_id: str, field: str, text: str) -> Iterator[TextRemark]:
