@@ -309,8 +309,8 @@ def test_the_day_after_the_dose_is_no_day_where_one_zone_alone_is_stated() -> No
     ((visit, _, reason),) = named(("ses-BL", "2024-09-11T02:00:00+02:00"), dose="2024-09-10T23:30:00")
     assert visit == "unscheduled"
     assert reason == (
-        "acquisition and first dose are at most a day apart, and only one of them states its time zone, so its "
-        "study day is not known; state both"
+        "acquisition and first dose are at most a day apart, and only one of them states its time zone, so "
+        "its study day is not known; state both"
     )
 
 
