@@ -30,6 +30,7 @@ def run_with_progress(shell: Shell, study_path: Path, out: Path, **options: Any)
             study,
             out,
             on_progress=lambda participant, state, visits: advance(f"{participant}: {_WORDS[state]}", 1),
+            on_note=lambda note: shell.say(note, level="warning"),
             **options,
         )
     close(shell, summary)
@@ -53,8 +54,13 @@ def close(shell: Shell, summary: RunSummary) -> None:
             level="warning",
             mask=name,
         )
-    for note in summary.notes:
+    for note in (*summary.tables.left_out, *summary.notes):
         shell.say(note, level="warning")
+    if summary.text_remarks:
+        shell.say(
+            f"{len(summary.text_remarks)} texts of participants are not in every table as stated: see above.",
+            level="warning",
+        )
     counts = {
         name: len(summary.visits(name))
         for name in ("measured", "flagged", "failed", "not_measurable", "missing")

@@ -13,6 +13,7 @@ from infarct_vol.nifti import load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import Record
 from infarct_vol.study import Participant, Session, Study
+from infarct_vol.tables.stated_texts import TextRemark, text_remarks
 from infarct_vol.visits import assign_visits
 
 
@@ -31,13 +32,21 @@ class CheckRow(Record):
 
 def check_study(study: Study, *, protocol: Protocol) -> Iterator[CheckRow]:
     """Yield the finding of every check of every scan of a study, in order of participant and visit."""
+    remarks: dict[str, list[TextRemark]] = {}
+    for remark in text_remarks(study.participants, study_id=protocol.study_id):
+        remarks.setdefault(remark.participant_id, []).append(remark)
     for participant in study.participants:
+        for told in remarks.get(participant.participant_id, ()):
+            yield _Rows(participant, None, "").row(
+                "text", "WARN", f"{told.field}: {told.found}", remedy=told.remedy
+            )
         for visit in assign_visits(participant, protocol.visits):
             rows = _Rows(participant, visit.session, visit.name)
             if visit.session is None:
                 yield rows.row("visit", "WARN", visit.reason, remedy="it will be a missing value")
                 continue
             if visit.session.problem:
+                yield from (rows.row("visit", "WARN", flag) for flag in visit.session.remarks)
                 yield rows.row("session", "FAIL", visit.session.problem)
                 continue
             if visit.reason:

@@ -95,7 +95,7 @@ def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> 
 def measure_visits(case: Case, inputs: Mapping[str, str]) -> list[VisitLog]:
     """Measure the visits of the protocol in time order; return their logs, then those of other sessions.
 
-    Where the session nearest to the target day gives no volume, the next of its window takes its place:
+    Where the session chosen for a visit gives no volume, the next of its window takes its place:
     a failed scan is no candidate. The failed one stays in the record, as unscheduled, with its reason.
     """
     logs = visit_logs(case.participant, case.protocol, case.writer())

@@ -34,6 +34,7 @@ from infarct_vol.tables import (
     randomized_arms,
     read_tables,
 )
+from infarct_vol.tables.stated_texts import text_remarks
 from infarct_vol.visits import assign_visits
 from infarct_vol.work import Case
 
@@ -56,6 +57,8 @@ class RunSummary:
     changed_inputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the pictures of the report lack."""
+    text_remarks: tuple[str, ...] = ()
+    """What the formats of the tables cannot hold of participants as the study states them."""
 
     def visits(self, status: str) -> tuple[tuple[ParticipantRecord, VisitRecord], ...]:
         """Return the visits with one status, or those flagged for a reader (``"flagged"``)."""
@@ -80,9 +83,10 @@ class RunSummary:
     def exit_code(self) -> int:
         """0 when everything asked for was measured or is rightly missing; 1 when something was refused.
 
-        A mask made elsewhere that belongs to nobody counts as refused.
+        A mask made elsewhere that belongs to nobody counts as refused, and so does a file of the tables that
+        could not hold a text.
         """
-        return 1 if self.problems or self.unused_masks else 0
+        return 1 if self.problems or self.unused_masks or self.tables.left_out else 0
 
 
 def run_study(
@@ -98,6 +102,7 @@ def run_study(
     masks: Path | None = None,
     truth: Path | None = None,
     on_progress: Progress | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Measure a study and write masks, transforms, tables, figures and the report below ``out``.
 
@@ -125,6 +130,8 @@ def run_study(
         ``truth.csv`` of a simulated trial: measured and true volumes stand side by side in the report.
     on_progress
         Called as each participant ends.
+    on_note
+        Called before the work begins with each text of a participant that a table cannot hold as stated.
 
     Raises
     ------
@@ -148,6 +155,10 @@ def run_study(
     if randomization is not None:
         # a list that does not fit is refused before the night's work, not after it
         randomized_arms(randomization, participants=known)
+    remarks = tuple(each.sentence for each in text_remarks(chosen.participants, study_id=protocol.study_id))
+    if on_note is not None:
+        for remark in remarks:
+            on_note(remark)
     with output_lock(out):
         require_unlocked(out)  # a lock may have been signed since
         write_dataset_description(out)
@@ -169,7 +180,7 @@ def run_study(
         report = reported(records, out, protocol, study=study.root, truth=compared)
     unused = unused_masks(masks, study.participants) if masks is not None else ()
     counts = len(todo), kept
-    return RunSummary(out, tables, report.path, records, *counts, unused, changed, report.notes)
+    return RunSummary(out, tables, report.path, records, *counts, unused, changed, report.notes, remarks)
 
 
 def _baseline_scans(study: Study, protocol: Protocol) -> tuple[BaselineScan, ...]:
@@ -236,7 +247,8 @@ def _fault(task: CaseTask, error: Exception | None) -> ParticipantRecord:
     """
     case = task.case
     kind = "" if isinstance(error, InfarctVolError) else f"unexpected {type(error).__name__}: "
-    reason = f"{case.participant.participant_id}: {kind}{error}; run again with -v, and report it if it stays"
+    told = " ".join(str(error).split())  # a cell of the tables is one line
+    reason = f"{case.participant.participant_id}: {kind}{told}; run again with -v, and report it if it stays"
     record = failed_record(case, reason=reason)
     save_record(record, case.out, label=case.participant.label)
     return record

@@ -292,7 +292,8 @@ class VisitLog:
     def takes_place_of(self, nearer: VisitLog) -> None:
         """Make this session the visit of one nearer to the target day that gave no volume."""
         primary = nearer._outcomes[nearer.parameters[0]]
-        reason = f"{nearer.session_id}, nearer to the target day, gave no volume: {primary.reason}"
+        rank = "later before first dose" if nearer.visit.name == "baseline" else "nearer to the target day"
+        reason = f"{nearer.session_id}, {rank}, gave no volume: {primary.reason}"
         self.visit = replace(self.visit, name=nearer.visit.name, reason="", flags=(*self.visit.flags, reason))
         self.flags.append(reason)
 

@@ -1,6 +1,10 @@
 """Small files written whole and read with care: hashes, sidecars, deterministic gzip, atomic writes."""
 
+from infarct_vol.files.missing import is_missing
+from infarct_vol.files.numbers import has_decimal_commas, stated_number
+from infarct_vol.files.plain_text import decoded_text
 from infarct_vol.files.sidecar import nifti_stem, read_sidecar
+from infarct_vol.files.text_table import TextRow, TextTable, read_text_table
 from infarct_vol.files.whole import (
     file_sha256,
     gzip_bytes,
@@ -13,10 +17,17 @@ from infarct_vol.files.whole import (
 )
 
 __all__ = [
+    "TextRow",
+    "TextTable",
+    "decoded_text",
     "file_sha256",
     "gzip_bytes",
+    "has_decimal_commas",
+    "is_missing",
     "nifti_stem",
     "read_sidecar",
+    "read_text_table",
+    "stated_number",
     "sync_folder",
     "whole_file",
     "whole_text",

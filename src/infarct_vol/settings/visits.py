@@ -45,6 +45,10 @@ class VisitWindow(Section):
         """Tell whether a study day lies in the window."""
         return (self.first_day is None or self.first_day <= day) and day <= self.last_day
 
+    def meets(self, first_day: int, last_day: int) -> bool:
+        """Tell whether any study day from one to another lies in the window."""
+        return first_day <= self.last_day and (self.first_day is None or self.first_day <= last_day)
+
     @property
     def text(self) -> str:
         """The window in words, such as ``16 to 60``."""

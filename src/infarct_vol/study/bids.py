@@ -7,6 +7,7 @@ from pathlib import Path
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.study.model import SUFFIXES, Participant, ScanFile, Session, Study, scan_file
+from infarct_vol.study.scan_times import session_time
 from infarct_vol.study.stated import checked_id, checked_time, read_table
 
 
@@ -41,8 +42,10 @@ def _bids_sessions(folder: Path, *, root: Path) -> tuple[Session, ...]:
     sessions = []
     for name in sorted({*folders, *times}):
         files, problem = _session_files(folders[name], root=root) if name in folders else ({}, "")
-        acq_time = checked_time(times.get(name), where=f"{folder.name} {name} acq_time")
-        sessions.append(Session(session_id=name, acq_time=acq_time, files=files, problem=problem))
+        acq_time, remarks = session_time(folder / name, stated=times.get(name))
+        sessions.append(
+            Session(session_id=name, acq_time=acq_time, files=files, problem=problem, remarks=remarks)
+        )
     return tuple(sessions)
 
 

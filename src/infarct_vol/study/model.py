@@ -45,7 +45,7 @@ class Session:
     """The files of one scanning session.
 
     ``bvalue`` (s/mm2), ``adc_unit`` and ``mask`` are what a manifest states; ``problem`` says why the
-    session cannot be used as it lies on disk.
+    session cannot be used as it lies on disk, ``remarks`` what a reader should know of it.
     """
 
     session_id: str
@@ -55,6 +55,7 @@ class Session:
     adc_unit: str | None = None
     mask: Path | None = None
     problem: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
