@@ -63,11 +63,12 @@ def test_a_trace_image_is_preferred_to_the_series_it_was_made_from(bids: Path) -
     assert session.problem == ""
 
 
-def test_two_images_of_one_kind_are_a_problem_of_that_session_only(bids: Path) -> None:
-    touch(bids / "sub-001" / "ses-BL" / "anat" / "sub-001_ses-BL_run-2_FLAIR.nii.gz")
+def test_two_images_of_one_kind_are_a_problem_of_that_kind_only(bids: Path) -> None:
+    touch(bids / "sub-001" / "ses-BL" / "anat" / "sub-001_ses-BL_acq-3d_FLAIR.nii.gz")
     first, second = open_study(bids).participants
-    assert "two FLAIR images" in first.sessions[0].problem
-    assert second.sessions[0].problem == ""
+    assert "two FLAIR images" in first.sessions[0].problems["flair"]
+    assert set(first.sessions[0].files) == {"dwi", "adc", "b0"}
+    assert second.sessions[0].problems == {}
 
 
 def test_a_participant_listed_without_a_folder_is_kept(bids: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_link_out_of_the_study_is_a_problem(bids: Path, tmp_path: Path) -> Non
     link = bids / "sub-007" / "ses-M01" / "anat" / "sub-007_ses-M01_FLAIR.nii.gz"
     link.parent.mkdir(parents=True)
     link.symlink_to(outside)
-    assert "outside the study folder" in open_study(bids).participants[1].sessions[0].problem
+    assert "outside the study folder" in open_study(bids).participants[1].sessions[0].problems["flair"]
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,8 @@ def measure_unscheduled(
     session, day = log.visit.session, log.visit.study_day
     first_day = case.protocol.visits.month1.first_day
     old_enough = day is not None and first_day is not None and day >= first_day
-    if session is None or session.problem or "flair" not in session.files or not old_enough:
+    holds_flair = session is not None and "flair" in {*session.files, *session.problems}
+    if session is None or session.problem or not holds_flair or not old_enough:
         log.not_analysed()
         return
     reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
@@ -193,6 +194,7 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
 def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> Acute:
     """Read the diffusion images and segment the acute infarct on the DWI grid."""
     log.require(reader, "dwi")
+    log.require_told(reader, "adc", "b0")
     diffusion = read_diffusion(case, reader)
     log.flags.extend(diffusion.flags)
     external = external_mask(

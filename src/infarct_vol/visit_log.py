@@ -18,7 +18,7 @@ from infarct_vol.atlas import NAME as TEMPLATE
 from infarct_vol.atlas import BrainMap
 from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
-from infarct_vol.errors import InfarctVolError, RegistrationError
+from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError
 from infarct_vol.external import Edit, ExternalMask, masks_without_image, outside_brain
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
@@ -136,11 +136,30 @@ class VisitLog:
         return automatic, None
 
     def require(self, reader: SessionReader, modality: Modality) -> None:
-        """Raise `MissingScanError` unless the session holds an image of this modality."""
+        """Raise unless the session holds an image of this modality that can be used.
+
+        Raises
+        ------
+        ScanRefusedError
+            If there is one, or several, and the session's problem with it says why it cannot be used.
+        MissingScanError
+            If there is none.
+        """
+        where = str(self.participant.identity(reader.session, modality))
+        if modality in reader.session.problems:
+            raise ScanRefusedError(reader.session.problems[modality], where=where)
         if not reader.has(modality):
-            where = str(self.participant.identity(reader.session, modality))
             msg = f"the session holds no {MODALITY_LABELS[modality]} image"
             raise MissingScanError(msg, where=where)
+
+    def require_told(self, reader: SessionReader, *modalities: Modality) -> None:
+        """Raise `ScanRefusedError` where an image that may be absent is there and cannot be used.
+
+        Without it another number would come out than with it.
+        """
+        for modality in modalities:
+            if modality in reader.session.problems:
+                self.require(reader, modality)
 
     def measured(
         self,

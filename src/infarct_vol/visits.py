@@ -6,12 +6,14 @@ outcomes are placed by the same functions as the scans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from infarct_vol.dates import Timing, days_from_target, in_order, timing
+from infarct_vol.errors import UsageError
+from infarct_vol.protocol import Protocol
 from infarct_vol.settings import VisitName, VisitSettings, VisitWindow
-from infarct_vol.study import Participant, Session
+from infarct_vol.study import Participant, Session, Study
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,19 @@ def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Vi
 
     Where a date is not stated the session's label counts, with a flag. Where one is partial, the visit whose
     window holds every day it may be; without such a visit the label, if its window holds one of the days.
+    The only session of a participant is the baseline where neither date nor label tells; several such
+    sessions are refused with the question which is which.
     """
     windows = settings.windows()
     candidates: dict[VisitName, list[_Placed]] = {name: [] for name in windows}
     others: list[Visit] = []
+    untold = _untold_sessions(participant, settings)
     for session in participant.sessions:
-        placed = _placed(session, participant, settings)
+        if session in untold and len(untold) > 1:
+            asked = replace(session, problem=session.problem or _which_visit(participant, untold))
+            others.append(Visit("unscheduled", asked, flags=session.remarks))
+            continue
+        placed = _only_session(session) if session in untold else _placed(session, participant, settings)
         if placed.name in candidates:
             candidates[placed.name].append(placed)
         else:
@@ -152,6 +161,84 @@ class _Placed:
     reason: str = ""
     refusal: str = ""
     flags: tuple[str, ...] = ()
+
+
+def _untold_sessions(participant: Participant, settings: VisitSettings) -> tuple[Session, ...]:
+    """Return the sessions with images of which neither date nor label says what visit they are.
+
+    One of them counts only where it is the participant's only session with images.
+    """
+    with_images = [s for s in participant.sessions if s.has_images]
+    undated = [s for s in with_images if s.acq_time is None or participant.first_dose_time is None]
+    untold = tuple(s for s in undated if _visit_of_label(s, settings) is None)
+    return untold if len(untold) > 1 or len(with_images) == 1 else ()
+
+
+def _only_session(session: Session) -> _Placed:
+    flag = f"{session.session_id} is the only session and its date is not stated: taken as baseline"
+    return _Placed(session, "baseline", Timing(None), flags=(*session.remarks, flag))
+
+
+def _which_visit(participant: Participant, untold: tuple[Session, ...]) -> str:
+    names = [session.session_id for session in untold]
+    lines = " ".join(f"--visit {name}={visit}" for name, visit in zip(names, _ASKED, strict=False))
+    return (
+        f"neither dates nor labels say which visits {', '.join(names)} of {participant.participant_id} are; "
+        f"say it, such as {lines}, or by [visits] map in the protocol"
+    )
+
+
+_ASKED = ("baseline", "month1", "month3", "month6")
+
+
+def with_visit_map(settings: VisitSettings, stated: Iterable[str], sessions: Iterable[str]) -> VisitSettings:
+    """Return settings that take sessions for the visits stated, such as ``ses-01=baseline``.
+
+    Parameters
+    ----------
+    settings
+        Visits of the protocol; what is stated is added to its map.
+    stated
+        Texts ``SESSION=VISIT``.
+    sessions
+        Session ids of the study.
+
+    Raises
+    ------
+    UsageError
+        If a text is of another form, or names a session or visit that there is none of.
+    """
+    known = {name.removeprefix("ses-").casefold() for name in sessions}
+    found: dict[str, VisitName] = dict(settings.map)
+    for text in stated:
+        label, equals, visit = text.partition("=")
+        names = [name for name in settings.windows() if name == visit.strip()]
+        if not equals or not names:
+            visits = ", ".join(settings.windows())
+            msg = f"--visit {text}: expected SESSION=VISIT with a visit of {visits}, such as ses-01=baseline"
+            raise UsageError(msg)
+        if label.strip().removeprefix("ses-").casefold() not in known:
+            msg = (
+                f"--visit {text}: the study has no session {label.strip()}; it has {', '.join(sorted(known))}"
+            )
+            raise UsageError(msg)
+        found[label.strip()] = names[0]
+    return settings.model_copy(update={"map": found})
+
+
+def protocol_with_visits(protocol: Protocol, visits: Iterable[str], study: Study) -> Protocol:
+    """Return a protocol that takes the sessions of a study for the visits stated; see `with_visit_map`.
+
+    Raises
+    ------
+    UsageError
+        If a text is not of the form SESSION=VISIT, or names what there is none of.
+    """
+    stated = tuple(visits)
+    if not stated:
+        return protocol
+    sessions = {session.session_id for one in study.participants for session in one.sessions}
+    return protocol.model_copy(update={"visits": with_visit_map(protocol.visits, stated, sessions)})
 
 
 def _placed(session: Session, participant: Participant, settings: VisitSettings) -> _Placed:
@@ -219,6 +306,9 @@ def _by_date(session: Session, when: Timing, settings: VisitSettings) -> tuple[V
 
 def _visit_of_label(session: Session, settings: VisitSettings) -> VisitName | None:
     label = session.session_id.removeprefix("ses-").casefold()
+    mapped = {key.removeprefix("ses-").casefold(): visit for key, visit in settings.map.items()}
+    if label in mapped:
+        return mapped[label]
     names = (n for n, w in settings.windows().items() if label in {x.casefold() for x in w.labels})
     return next(names, None)
 

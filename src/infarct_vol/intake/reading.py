@@ -77,7 +77,9 @@ class SessionReader:
         """
         file = self.session.files[modality]
         identity = self.participant.identity(self.session, modality)
-        scan = load_scan(file.path, identity=identity, geometry=self.protocol.geometry)
+        scan = load_scan(
+            file.path, identity=identity, geometry=self.protocol.geometry, sidecars=file.sidecars
+        )
         self._require_unchanged(file.path, scan.identity.sha256, identity)
         self.flags.extend(refuse_failures(scan, check_scan(scan, settings=self.protocol.checks)))
         self._record(scan)
@@ -136,7 +138,7 @@ def load_diffusion_series(file: ScanFile, *, identity: Identity, protocol: Proto
     DiffusionError
         If the text files do not fit the number of volumes.
     """
-    series = load_series(file.path, identity=identity, geometry=protocol.geometry)
+    series = load_series(file.path, identity=identity, geometry=protocol.geometry, sidecars=file.sidecars)
     if file.bval is None:
         msg = f"{file.path.name} has no .bval file beside it; a diffusion series needs its b-values"
         raise DiffusionError(msg, where=str(identity))

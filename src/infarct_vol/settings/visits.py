@@ -74,6 +74,12 @@ class VisitSettings(Section):
         description="'date': by study day and the windows below, and by session label, with a flag, where a "
         "date is not stated; 'label': by session label alone",
     )
+    map: dict[str, VisitName] = Field(
+        default_factory=dict,
+        description="which session label is which visit, for sessions whose dates or labels do not tell: "
+        '{ ses-01 = "baseline", ses-02 = "month3" }',
+        json_schema_extra={"later": True},
+    )
     baseline: VisitWindow = VisitWindow(
         labels=("BL", "baseline", "V0", "V1", "screening"),
         target_day=1,

@@ -8,9 +8,10 @@ from pathlib import Path
 from infarct_vol.errors import StudyError
 from infarct_vol.files import has_decimal_commas, read_text_table, stated_number
 from infarct_vol.images import Modality
-from infarct_vol.study.model import SUFFIXES, Participant, ScanFile, Session, Study, scan_file
+from infarct_vol.study.model import Participant, ScanFile, Session, Study, scan_file
 from infarct_vol.study.stated import checked_id, checked_time
 
+_IMAGES: tuple[Modality, ...] = ("dwi", "adc", "b0", "flair", "t1w")
 MANIFEST_COLUMNS = (
     *("participant_id", "visit", "acq_time", "dwi", "adc", "b0", "flair", "t1w"),
     *("bvalue", "adc_unit", "mask"),
@@ -91,15 +92,9 @@ def _manifest_session(row: dict[str, str], *, manifest: Path) -> Session:
         msg = f"{where}: the visit needs letters or digits"
         raise StudyError(msg)
     files: dict[Modality, ScanFile] = {}
-    for column, modality in (
-        ("dwi", "dwi"),
-        ("adc", "adc"),
-        ("b0", "b0"),
-        ("flair", "flair"),
-        ("t1w", "t1w"),
-    ):
-        if column in row:
-            files[SUFFIXES[modality]] = scan_file(SUFFIXES[modality], _inside(row[column], manifest, where))
+    for modality in _IMAGES:
+        if modality in row:
+            files[modality] = scan_file(modality, _inside(row[modality], manifest, where))
     return Session(
         session_id=f"ses-{label}",
         acq_time=checked_time(row.get("acq_time"), where=f"{where} acq_time"),

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from infarct_vol.dates import Moment, in_order, moment
-from infarct_vol.study.model import SUFFIXES
+from infarct_vol.study.names import SUFFIXES
 from infarct_vol.study.stated import checked_time, read_table
 
 _ONE_TIME = timedelta(minutes=1)
