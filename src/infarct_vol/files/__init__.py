@@ -1,6 +1,7 @@
 """Small files written whole and read with care: hashes, sidecars, deterministic gzip, atomic writes."""
 
-from infarct_vol.files.sidecar import nifti_stem, read_sidecar
+from infarct_vol.files.encoding import text_of_bytes
+from infarct_vol.files.sidecar import nifti_stem, read_sidecar, sidecar_number
 from infarct_vol.files.whole import (
     file_sha256,
     gzip_bytes,
@@ -17,7 +18,9 @@ __all__ = [
     "gzip_bytes",
     "nifti_stem",
     "read_sidecar",
+    "sidecar_number",
     "sync_folder",
+    "text_of_bytes",
     "whole_file",
     "whole_text",
     "write_bytes",
