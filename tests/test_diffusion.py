@@ -13,6 +13,7 @@ from infarct_vol.diffusion import (
     adc_factor,
     adc_from_dwi,
     assemble_diffusion,
+    assembly,
     compare_adc,
     images_from_series,
     to_um2_per_s,
@@ -25,6 +26,12 @@ SHAPE = (8, 8, 6)
 GRID = Grid(SHAPE, np.diag([2.0, 2.0, 5.0, 1.0]))
 BRAIN = np.zeros(SHAPE, dtype=bool)
 BRAIN[2:6, 2:6, 1:5] = True
+
+
+@pytest.fixture(autouse=True)
+def _pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toys have no anatomy by which two images would be known as a pair; tests/test_belonging.py has."""
+    monkeypatch.setattr(assembly, "require_pair", lambda *_, **__: ())
 
 
 def scan(data: object, modality: str, *, grid: Grid = GRID, **sidecar: object) -> Scan:

@@ -14,6 +14,7 @@ import pytest
 
 from infarct_vol import pipeline
 from infarct_vol.atlas import BrainMap
+from infarct_vol.diffusion import assembly
 from infarct_vol.errors import BrainMaskError, RegistrationError, SegmentationError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan
@@ -54,6 +55,7 @@ def _rules(monkeypatch: pytest.MonkeyPatch) -> None:
 
     passed = RigidTransform(np.eye(4), RegistrationQuality("PASS"))
     monkeypatch.setattr(pipeline, "brain_mask", everything)
+    monkeypatch.setattr(assembly, "require_pair", lambda *_, **__: ())
     monkeypatch.setattr(pipeline, "segment_acute", lambda dwi, adc, **_: bright(dwi))
     monkeypatch.setattr(pipeline, "segment_baseline_flair", bright)
     monkeypatch.setattr(pipeline, "segment_followup", bright)

@@ -8,10 +8,10 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from infarct_vol.errors import ProtocolError
-from infarct_vol.protocol import Protocol, load_protocol
+from infarct_vol.protocol import Protocol, hashed_settings, load_protocol
 from infarct_vol.settings import ANALYSED_VISITS, Section, VisitWindow
 
 
@@ -174,3 +174,20 @@ def test_protocols_are_frozen_and_cross_process_borders():
     with pytest.raises(ValidationError, match="frozen"):
         protocol.study_id = "other"
     assert pickle.loads(pickle.dumps(protocol)).sha256 == protocol.sha256
+
+
+def test_a_setting_added_later_enters_the_hash_only_where_it_is_used() -> None:
+    class Added(Section):
+        old: int = 1
+        new: int = Field(5, json_schema_extra={"later": True})
+
+    class Whole(Section):
+        part: Added = Added()
+
+    assert hashed_settings(Whole()) == {"part": {"old": 1}}
+    assert hashed_settings(Whole(part=Added(new=6))) == {"part": {"old": 1, "new": 6}}
+
+
+def test_the_hash_of_the_default_protocol_is_what_it_was() -> None:
+    """Results measured under the default protocol stay comparable; a changed default changes this line."""
+    assert Protocol().sha256 == "f1563c2186c3822c6815f96ea860507742ec3685a4870c875cf066b2f7df05db"

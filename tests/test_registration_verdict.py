@@ -91,3 +91,23 @@ def test_every_reason_is_told() -> None:
     found = judged(SOUND | {"coverage_fixed": 0.5, "converged": 0.0, "estimated_tre_mm": 2.0})
     assert found.verdict == "FAIL"
     assert len(found.reasons) == 3
+
+
+def test_scans_that_may_be_two_persons_are_refused() -> None:
+    doubtful = SOUND | {"match": 0.09, "correlation": 0.8, "likeness_nats": 0.4}
+    found = judged(doubtful)
+    assert found.verdict == "FAIL"
+    assert found.reasons[0].startswith(
+        "the scans cannot be told from two persons' (match 0.090, at least 0.1"
+    )
+    assert judged(doubtful | {"match": 0.11}).verdict == "WARN"  # strong motion of one's own reached 0.14
+    assert judged(doubtful | {"correlation": 0.9}).verdict == "WARN"
+
+
+def test_across_contrasts_two_persons_are_refused_by_match_and_likeness() -> None:
+    doubtful = CROSS | {"match": 0.06, "likeness_nats": 0.25}
+    found = judged(doubtful, same_contrast=False)
+    assert found.verdict == "FAIL"
+    assert "(match 0.060, at least 0.07 expected" in found.reasons[0]
+    assert judged(doubtful | {"match": 0.08}, same_contrast=False).verdict == "WARN"
+    assert judged(doubtful | {"likeness_nats": 0.35}, same_contrast=False).verdict == "WARN"

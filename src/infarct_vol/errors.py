@@ -73,6 +73,10 @@ class UnitError(ScanRefusedError):
     """The physical unit of an image cannot be settled."""
 
 
+class PairError(ScanRefusedError):
+    """Two images that should be of one head at one visit are not."""
+
+
 class DiffusionError(ScanRefusedError):
     """A diffusion series cannot give a trace image or an ADC map."""
 

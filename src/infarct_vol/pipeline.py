@@ -27,7 +27,7 @@ from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.ledger import library_versions
 from infarct_vol.records import Parameter, ParticipantRecord
-from infarct_vol.registration import RigidTransform, register, resample_mask
+from infarct_vol.registration import RigidTransform, compared_with_strangers, register, resample_mask
 from infarct_vol.segmentation import (
     segment_acute,
     segment_baseline_flair,
@@ -365,6 +365,14 @@ def register_to_baseline(
         fixed_brain=baseline.brain,
         moving_brain=brain,
         fixed_lesion=baseline.infarct,
+    )
+    transform = compared_with_strangers(
+        transform,
+        flair,
+        brain=brain,
+        baselines=case.baselines,
+        prepare=without_offset,
+        protocol=case.protocol,
     )
     log.registered(transform, baseline.flair, source=baseline.session_id, target=flair.identity.session_id)
     return transform

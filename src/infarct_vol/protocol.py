@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from infarct_vol.errors import ProtocolError
 from infarct_vol.settings import (
@@ -25,6 +25,9 @@ from infarct_vol.settings import (
     VisitWindow,
     require_order,
 )
+
+_LATER: dict[str, JsonValue] = {"later": True}
+"""Marks a setting that was added later; see `Protocol.sha256`."""
 
 
 class GeometrySettings(Section):
@@ -57,6 +60,51 @@ class CheckSettings(Section):
         5.0,
         gt=0,
         description="percent; median difference of the supplied from the recomputed ADC that is flagged",
+    )
+    pair_adc_fail: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="agreement of fine detail (0 to 1) of DWI and ADC map below which they are refused as no "
+        "pair; right pairs reached 0.61 and more, another participant's at most 0.17 (bench/belonging.py, as "
+        "the other limits of a pair)",
+        json_schema_extra=_LATER,
+    )
+    pair_adc_warn: float = Field(
+        0.45,
+        ge=0,
+        le=1,
+        description="agreement of DWI and ADC map below which a reader looks at both",
+        json_schema_extra=_LATER,
+    )
+    pair_b0_fail: float = Field(
+        0.20,
+        ge=0,
+        le=1,
+        description="agreement of DWI and b0 image below which they are refused as no pair; right pairs "
+        "reached 0.33 and more, another participant's at most 0.16",
+        json_schema_extra=_LATER,
+    )
+    pair_b0_warn: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="agreement of DWI and b0 image below which a reader looks at both",
+        json_schema_extra=_LATER,
+    )
+    pair_elsewhere_ratio: float = Field(
+        1.2,
+        gt=0,
+        description="a pair is refused where the second image, mirrored or moved by 4 mm and more, agrees so "
+        "many times better than where it lies",
+        json_schema_extra=_LATER,
+    )
+    pair_coverage_fail: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="share of the head in which the second image must have values",
+        json_schema_extra=_LATER,
     )
     like_for_like_voxel_percent: float = Field(
         20.0, gt=0, description="percent; a voxel spacing that changed by more is not like for like"
@@ -115,13 +163,34 @@ class Protocol(Section):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the effective settings, independent of comments and key order in the file."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of the effective settings, independent of comments and key order in the file.
+
+        A setting that was added later (``later`` in its field) counts only where it is not at its default:
+        a protocol that does not use it keeps the hash it had.
+        """
+        canonical = json.dumps(hashed_settings(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def to_toml(self) -> str:
         """Return the commented TOML text that reads back as this protocol."""
         return "\n".join(_toml_lines(self, prefix="")).lstrip("\n") + "\n"
+
+
+def hashed_settings(section: Section) -> dict[str, object]:
+    """Return the settings that enter the hash, as plain values."""
+    values: dict[str, object] = section.model_dump(mode="json")
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        extra = info.json_schema_extra
+        if (
+            isinstance(extra, dict)
+            and extra.get("later")
+            and value == info.get_default(call_default_factory=True)
+        ):
+            del values[name]
+        elif isinstance(value, Section):
+            values[name] = hashed_settings(value)
+    return values
 
 
 def load_protocol(path: Path | None) -> Protocol:

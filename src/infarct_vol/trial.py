@@ -23,6 +23,7 @@ from infarct_vol.pipeline import failed_record, process_participant
 from infarct_vol.protocol import Protocol, load_protocol
 from infarct_vol.qa import figure_paths, render_participant
 from infarct_vol.records import ParticipantRecord, VisitRecord
+from infarct_vol.registration import BaselineScan
 from infarct_vol.results import reported, tabulated
 from infarct_vol.review.freeze import require_unlocked
 from infarct_vol.review.store import ReviewedStore
@@ -33,6 +34,7 @@ from infarct_vol.tables import (
     randomized_arms,
     read_tables,
 )
+from infarct_vol.visits import assign_visits
 from infarct_vol.work import Case
 
 State = Literal["done", "kept", "failed"]
@@ -152,7 +154,8 @@ def run_study(
         write_protocol(protocol.to_toml(), out)
         save_participants(known, out)
         save_study(study.root, out)
-        cases = [Case(p, study.root, out, protocol, masks) for p in chosen.participants]
+        baselines = _baseline_scans(study, protocol)
+        cases = [Case(p, study.root, out, protocol, masks, baselines) for p in chosen.participants]
         todo, kept = _split(cases, on_progress)
         changed = _noted_changes(todo, out)
         for done in run_batch(todo, run_case, jobs=jobs, executor=executor, scheduler=scheduler):
@@ -167,6 +170,16 @@ def run_study(
     unused = unused_masks(masks, study.participants) if masks is not None else ()
     counts = len(todo), kept
     return RunSummary(out, tables, report.path, records, *counts, unused, changed, report.notes)
+
+
+def _baseline_scans(study: Study, protocol: Protocol) -> tuple[BaselineScan, ...]:
+    """Return the baseline FLAIR of every participant who has one."""
+    sessions = ((p, assign_visits(p, protocol.visits)[0].session) for p in study.participants)
+    return tuple(
+        BaselineScan(p.participant_id, session.files["flair"].path)
+        for p, session in sessions
+        if session is not None and "flair" in session.files
+    )
 
 
 def _noted_changes(todo: Iterable[CaseTask], out: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.external import MaskFolder, find_masks
 from infarct_vol.ledger import fingerprint, input_hashes, with_sidecar
 from infarct_vol.protocol import Protocol
+from infarct_vol.registration import BaselineScan
 from infarct_vol.study import Participant
 
 
@@ -27,6 +28,8 @@ class Case:
         The effective protocol.
     masks
         Folder of masks made elsewhere, which count in place of the automatic ones.
+    baselines
+        Baseline FLAIR of every participant of the study, for follow-ups that may be somebody else's.
     """
 
     participant: Participant
@@ -34,6 +37,7 @@ class Case:
     out: Path
     protocol: Protocol
     masks: Path | None = None
+    baselines: tuple[BaselineScan, ...] = ()
 
     def inputs(self) -> dict[str, str]:
         """Return the hash of every file that bears on the result."""

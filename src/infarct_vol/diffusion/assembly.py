@@ -9,6 +9,7 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from infarct_vol.diffusion.adc import adc_from_dwi, compare_adc, onto_grid
+from infarct_vol.diffusion.belonging import require_pair
 from infarct_vol.diffusion.series import DiffusionSeriesLike, images_from_series
 from infarct_vol.diffusion.units import to_um2_per_s
 from infarct_vol.errors import DiffusionError
@@ -82,6 +83,8 @@ def assemble_diffusion(
         If there is no trace image, the b-value needed for an ADC is not known, or b0 and DWI are swapped.
     UnitError
         If the unit of the ADC map cannot be settled.
+    PairError
+        If ADC map or b0 image are of another head, place or examination than the DWI.
     GridMismatchError
         If an ADC must be computed from b0 and DWI on different grids.
     """
@@ -98,14 +101,17 @@ def assemble_diffusion(
     else:
         msg = "give either a trace image or a diffusion series, not both or neither"
         raise DiffusionError(msg)
-    mask = _tissue(dwi, brain)
+    mask = tissue_of(dwi, brain)
     if computed is not None:
         _refuse_swapped(computed, mask)
+    if b0 is not None and series is None:
+        flags.extend(_paired_b0(dwi, b0, mask, checks))
     if bvalue is not None and not checks.bvalue_warn_low <= bvalue <= checks.bvalue_warn_high:
         limits = f"{checks.bvalue_warn_low:g}-{checks.bvalue_warn_high:g}"
         flags.append(f"b-value {bvalue:g} s/mm2 is outside {limits}, where the method was measured")
     if adc is not None:
         supplied = _supplied_adc(adc, dwi, mask, adc_unit, flags)
+        flags.extend(require_pair(dwi, supplied, tissue=mask, checks=checks))
         if computed is not None:
             _compare(supplied, computed, mask, limit_percent=checks.adc_agreement_percent, flags=flags)
         computed = supplied
@@ -145,7 +151,20 @@ def _computed_adc(
     return adc_from_dwi(b0, dwi, bvalue=bvalue)
 
 
-def _tissue(dwi: Scan, brain: BrainMask | BrainFinder | None) -> BrainMask:
+def _paired_b0(dwi: Scan, b0: Scan, tissue: BrainMask, checks: CheckSettings) -> tuple[str, ...]:
+    """Refuse a b0 image of another head or place than the DWI's, on whatever grid it lies."""
+    on_grid = b0 if b0.grid.is_same_as(dwi.grid) else onto_grid(b0, dwi.grid)
+    return require_pair(dwi, replace(on_grid, grid=dwi.grid), tissue=tissue, checks=checks)
+
+
+def tissue_of(dwi: Scan, brain: BrainMask | BrainFinder | None = None) -> BrainMask:
+    """Return the brain given or found, or else the bright tissue of a DWI (Otsu's threshold of the roots).
+
+    Raises
+    ------
+    DiffusionError
+        If the DWI is constant.
+    """
     if isinstance(brain, BrainMask):
         require_same_grid(dwi, brain, what="DWI and brain mask")
         return brain

@@ -39,7 +39,7 @@ def verdict_on(
     # scans that look of one contrast are held to it, whatever they are called
     alike = same_contrast or metrics["correlation"] >= settings.correlation_alike
     found = [
-        *_match_findings(metrics, alike=alike, settings=settings),
+        *_match_findings(metrics, same_contrast=same_contrast, alike=alike, settings=settings),
         *_contrast_findings(metrics, same_contrast=same_contrast, alike=alike, settings=settings),
         *_fit_findings(metrics, settings=settings),
     ]
@@ -49,7 +49,7 @@ def verdict_on(
 
 
 def _match_findings(
-    metrics: Mapping[str, float], *, alike: bool, settings: RegistrationSettings
+    metrics: Mapping[str, float], *, same_contrast: bool, alike: bool, settings: RegistrationSettings
 ) -> list[_Finding]:
     """Ask whether it is the same person, the right way round."""
     share, nats, match = metrics["mirrored_share"], metrics["likeness_nats"], metrics["match"]
@@ -73,6 +73,9 @@ def _match_findings(
             "the overlay"
         )
         return [_Finding("FAIL", text)]
+    identity = _identity_finding(metrics, same_contrast=same_contrast, settings=settings)
+    if identity is not None:
+        return [identity]
     found = []
     if nats < settings.likeness_warn_nats:
         text = f"the scans tell little of each other ({nats:.2f} nats per point); look at the overlay"
@@ -88,6 +91,27 @@ def _match_findings(
         text = f"the mirrored scan fits nearly as well ({share:.2f} of the likeness); look at left and right"
         found.append(_Finding("WARN", text))
     return found
+
+
+def _identity_finding(
+    metrics: Mapping[str, float], *, same_contrast: bool, settings: RegistrationSettings
+) -> _Finding | None:
+    """Refuse scans that can be told from another person's neither by their match nor by their looks."""
+    if same_contrast:
+        limit = settings.identity_fail
+        strange = metrics["correlation"] < settings.correlation_warn
+    else:
+        limit = settings.identity_fail_cross
+        strange = metrics["likeness_nats"] < settings.likeness_warn_nats
+    match = metrics["match"]
+    if match >= limit or not strange:
+        return None
+    text = (
+        f"the scans cannot be told from two persons' (match {match:.3f}, at least {limit:g} expected, and "
+        "they look little alike): another participant's scan, or strong motion; check the identity, or bring "
+        "a mask drawn by a reader"
+    )
+    return _Finding("FAIL", text)
 
 
 def _match_warn(metrics: Mapping[str, float], *, alike: bool, settings: RegistrationSettings) -> float:

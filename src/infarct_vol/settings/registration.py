@@ -73,6 +73,21 @@ class RegistrationSettings(Section):
         ge=0,
         description="match below which it is refused; right fits of badly moved scans reached down to 0.03",
     )
+    identity_fail: float = Field(
+        0.10,
+        ge=0,
+        description="match of two scans of one modality below which, with a correlation under "
+        "'correlation_warn', they are refused as perhaps two persons'; another person's reached 0.04 in "
+        "digital and 0.02 in real heads, strong motion of one's own went down to 0.14",
+        json_schema_extra={"later": True},
+    )
+    identity_fail_cross: float = Field(
+        0.07,
+        ge=0,
+        description="the same for other pairs of contrasts, with a likeness under 'likeness_warn_nats'; "
+        "another person's reached 0.067, strong motion of one's own 0.08",
+        json_schema_extra={"later": True},
+    )
     correlation_alike: float = Field(
         0.90,
         gt=0,

@@ -1,0 +1,136 @@
+"""Whether two images of one session belong together: one head, one place, one examination.
+
+The ADC map of another participant, of another visit, mirrored or displaced lies on the same grid as the
+right one, and gives a volume like any other. It is refused here, by what both images show.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from infarct_vol.diffusion.detail import DetailAgreement, detail_agreement
+from infarct_vol.errors import PairError
+from infarct_vol.images import MODALITY_LABELS, BrainMask, Scan
+from infarct_vol.protocol import CheckSettings
+
+_ONE_EXAMINATION = timedelta(hours=12)
+"""Images of one visit are made within hours; those of two visits days apart."""
+_SAME_IN_ONE_EXAMINATION = ("PatientID", "PatientName", "StudyInstanceUID")
+"""Sidecar fields that are one for all images of an examination. Their values are never shown."""
+_TIME_FIELDS = ("AcquisitionDateTime", "AcquisitionDate", "StudyDate")
+
+
+def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSettings) -> tuple[str, ...]:
+    """Refuse another image that was not made of the same head in the same place.
+
+    Parameters
+    ----------
+    image, other
+        Two images on one grid, such as DWI and ADC map.
+    tissue
+        Head or brain of ``image``, roughly.
+    checks
+        Limits.
+
+    Returns
+    -------
+    tuple of str
+        Sentences for the reader where the agreement is doubtful.
+
+    Raises
+    ------
+    PairError
+        If the sidecars say that the images are of two examinations, if the other image covers too little of
+        the head, or if its fine detail does not lie where the image's does.
+    """
+    require_one_examination(image, other)
+    found = detail_agreement(image, other, tissue=tissue)
+    fail, warn = _limits(other, checks)
+    problem = _problem(found, fail=fail, checks=checks)
+    if problem:
+        ours, theirs = MODALITY_LABELS[image.modality], MODALITY_LABELS[other.modality]
+        msg = (
+            f"{_name(other)} does not belong to {_name(image)}: {problem}. Expected: {theirs} and {ours} of "
+            "one acquisition. Check participant, visit, left and right, and export both images again"
+        )
+        raise PairError(msg, where=str(other.identity))
+    return _doubts(image, other, found, warn=warn, checks=checks)
+
+
+def _limits(other: Scan, checks: CheckSettings) -> tuple[float, float]:
+    """Return the agreement below which a pair is refused, and that below which a reader looks."""
+    if other.modality == "adc":
+        return checks.pair_adc_fail, checks.pair_adc_warn
+    return checks.pair_b0_fail, checks.pair_b0_warn
+
+
+def _problem(found: DetailAgreement, *, fail: float, checks: CheckSettings) -> str:
+    """Say why two images are no pair; empty where they are one."""
+    if found.coverage < checks.pair_coverage_fail:
+        return (
+            f"it has values in {100 * found.coverage:.0f} % of the head, at least "
+            f"{100 * checks.pair_coverage_fail:.0f} % expected"
+        )
+    agreements = f"agreement {found.elsewhere:.2f}, as it lies {found.here:.2f}"
+    if found.elsewhere >= max(fail, checks.pair_elsewhere_ratio * found.here):
+        return f"it fits better {found.placement} ({agreements})"
+    if found.here < fail:
+        return (
+            f"their edges do not lie in the same places (agreement {found.here:.2f}, at least "
+            f"{fail:g} expected), as with another participant's or another visit's image"
+        )
+    return ""
+
+
+def _doubts(
+    image: Scan, other: Scan, found: DetailAgreement, *, warn: float, checks: CheckSettings
+) -> tuple[str, ...]:
+    """Return what a reader should look at in a pair that is not refused."""
+    pair = f"{MODALITY_LABELS[image.modality]} and {MODALITY_LABELS[other.modality]}"
+    doubts = []
+    if found.here < warn:
+        limit = f"{warn:g} or more expected"
+        doubts.append(f"{pair} agree little in their fine detail ({found.here:.2f}, {limit}); look at both")
+    elif found.here < checks.pair_elsewhere_ratio * found.elsewhere:
+        doubts.append(f"{pair} agree nearly as well {found.placement}; look whether they lie over each other")
+    return tuple(doubts)
+
+
+def require_one_examination(image: Scan, other: Scan) -> None:
+    """Refuse two images whose sidecars say that they were made of two persons or on two days.
+
+    Raises
+    ------
+    PairError
+        With the field, never with its values.
+    """
+    fields = (*_SAME_IN_ONE_EXAMINATION, *_TIME_FIELDS)
+    field = next((name for name in fields if _differ(image.sidecar.get(name), other.sidecar.get(name))), "")
+    if field:
+        msg = (
+            f"{_name(other)} does not belong to {_name(image)}: their sidecars differ in {field}, so they "
+            "are of two examinations. Put the images of one examination together, or correct the sidecars"
+        )
+        raise PairError(msg, where=str(other.identity))
+
+
+def _differ(ours: object, theirs: object) -> bool:
+    """Tell whether two stated values speak against one examination; what is not stated says nothing."""
+    if not (isinstance(ours, str) and isinstance(theirs, str) and ours.strip() and theirs.strip()):
+        return False
+    times = _time(ours), _time(theirs)
+    if times[0] is not None and times[1] is not None:
+        return abs(times[0] - times[1]) > _ONE_EXAMINATION
+    return ours.strip().casefold() != theirs.strip().casefold()
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _name(scan: Scan) -> str:
+    label = MODALITY_LABELS[scan.modality]
+    return f"{scan.identity.path.name} ({label})" if scan.identity.path else f"the {label} image"
