@@ -5,6 +5,8 @@ A step that fails leaves the parameters it was to give without a value, and with
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +43,9 @@ from infarct_vol.visits import Visit, assign_visits
 
 BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
 FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class MissingScanError(InfarctVolError):
@@ -82,6 +87,8 @@ class VisitLog:
     parameters: Sequence[Parameter]
     flags: list[str] = field(default_factory=list)
     accounting: Accounting | None = None
+    faulty: bool = False
+    """Whether a fault of the program or the machine, not a refusal, left a value empty."""
     _outcomes: dict[Parameter, _Outcome] = field(default_factory=dict)
     _masks: dict[str, str] = field(default_factory=dict)
     _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
@@ -102,9 +109,30 @@ class VisitLog:
             yield
         except InfarctVolError as error:
             status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
-            for parameter in parameters:
-                if parameter not in self._outcomes:
-                    self._outcomes[parameter] = _Outcome(status, reason=str(error))
+            self._without_value(parameters, status, str(error))
+        except Exception as error:  # noqa: BLE001 - a fault in one step must not cost another's result
+            self._without_value(parameters, "failed", self._fault(error))
+
+    @contextmanager
+    def visit_work(self) -> Iterator[None]:
+        """Run all work on the visit; a fault between its steps costs what has no value yet, and no more."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a fault in one visit must not cost another's result
+            reason = str(error) if isinstance(error, InfarctVolError) else self._fault(error)
+            self._without_value(self.parameters, "failed", reason)
+
+    def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
+        """Leave parameters without a value; where all have theirs already, the reason is a flag."""
+        missing = [parameter for parameter in parameters if parameter not in self._outcomes]
+        self._outcomes.update({parameter: _Outcome(status, reason=reason) for parameter in missing})
+        self.flags.extend([] if missing else [reason])
+
+    def _fault(self, error: Exception) -> str:
+        """Note a fault, so that the visit is tried again, and return the reason it leaves."""
+        self.faulty = True
+        _LOG.debug("fault in %s %s", self.participant.participant_id, self.session_id, exc_info=error)
+        return fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
 
     @contextmanager
     def excused(self, external: ExternalMask | None) -> Iterator[None]:
@@ -369,6 +397,16 @@ class VisitLog:
             new_ml=self.accounting.new_ml if self.accounting else None,
             atlas=self._atlas,
         )
+
+
+def fault_reason(error: BaseException, *, where: str) -> str:
+    """Return what a row says of a fault nobody foresaw: its kind, its place in the program, what to do."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return (
+        f"{where}: unexpected {type(error).__name__}{place}: {error}; run again with --jobs 1 -v, "
+        "and report it if it stays"
+    )
 
 
 def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

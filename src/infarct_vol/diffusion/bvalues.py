@@ -52,8 +52,8 @@ def plain_bvalues(stated: NDArray[np.float64], *, what: str, where: str) -> tupl
     plain = np.where(flagged, stated - GE_BIAS, stated)
     if (plain > HIGHEST_BVALUE).any():
         msg = (
-            f"{what}: {plain.max():.10g} is not a b-value in s/mm2; if it carries a flag of the vendor, write "
-            "the b-value alone"
+            f"{what}: {plain.max():.10g} is not a b-value in s/mm2; if it carries a flag of the vendor, "
+            "write the b-value alone"
         )
         raise DiffusionError(msg, where=where)
     return plain, bool(flagged.any())
@@ -115,7 +115,9 @@ def settled_bvalue(
             f"b-value: {plain[0].source} says {plain[0].bvalue:g} s/mm2, {other.source} says {other.bvalue:g}"
         )
         if needed:
-            msg = f"{found}; the ADC computed from it would be wrong by as much. Correct the one that is wrong"
+            msg = (
+                f"{found}; the ADC computed from it would be wrong by as much. Correct the one that is wrong"
+            )
             raise DiffusionError(msg, where=where)
         flags.append(f"{found}; no ADC is computed from it")
     return plain[0].bvalue if plain else None

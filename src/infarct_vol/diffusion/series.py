@@ -146,9 +146,9 @@ def require_dark_weighting(series: DiffusionSeriesLike, tissue: BrainMask) -> No
     dark, bright = low[int(levels[low].argmin())], high[int(levels[high].argmax())]
     if levels[bright] >= levels[dark] > 0:
         msg = (
-            f"volume {bright + 1} (b = {bvalues[bright]:g}) is brighter over the brain than volume {dark + 1} "
-            f"(b = {bvalues[dark]:g}), which diffusion cannot do: b0 and DWI are swapped, or the .bval file is "
-            "not in the order of the volumes; write it in their order"
+            f"volume {bright + 1} (b = {bvalues[bright]:g}) is brighter over the brain than volume "
+            f"{dark + 1} (b = {bvalues[dark]:g}), which diffusion cannot do: b0 and DWI are swapped, or the "
+            ".bval file is not in the order of the volumes; write it in their order"
         )
         raise DiffusionError(msg, where=str(series.identity))
 
@@ -169,10 +169,7 @@ def _checked_bvalues(series: DiffusionSeriesLike) -> tuple[NDArray[np.float64], 
     highest = float(bvalues.max())
     if highest <= B0_MAX:
         likely = "; the values look like ms/um2, give s/mm2" if 0.5 <= highest < 5 else ""
-        msg = (
-            f"no volume is diffusion-weighted: the highest b-value of the .bval file is {highest:g} "
-            f"s/mm2{likely}"
-        )
+        msg = f"no volume is diffusion-weighted: in .bval the highest b-value is {highest:g} s/mm2{likely}"
         raise DiffusionError(msg, where=where)
     return bvalues, (vendor_flag("the .bval file"),) if flagged else ()
 
@@ -201,9 +198,10 @@ def _checked_directions(
         volume = int(np.flatnonzero(off)[0])
         scaled = bvalues[volume] * lengths[volume] ** 2
         msg = (
-            f"the direction of volume {volume + 1} in the .bvec file has length {lengths[volume]:.3g}, expected "
-            f"1: its weighting is b = {bvalues[volume]:g} s/mm2 as the .bval file says, or {scaled:.4g} if the "
-            "squared length scales it. Write directions of length 1, and into .bval the b-values that hold"
+            f"the direction of volume {volume + 1} in the .bvec file has length {lengths[volume]:.3g}, "
+            f"expected 1: its weighting is b = {bvalues[volume]:g} s/mm2 as the .bval file says, or "
+            f"{scaled:.4g} if the squared length scales it. Write directions of length 1, and into .bval the "
+            "b-values that hold"
         )
         raise DiffusionError(msg, where=where)
     return np.where(directed[:, None], vectors / np.where(directed, lengths, 1.0)[:, None], 0.0)

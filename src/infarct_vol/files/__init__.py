@@ -1,7 +1,9 @@
 """Small files written whole and read with care: hashes, sidecars, deterministic gzip, atomic writes."""
 
-from infarct_vol.files.encoding import text_of_bytes
-from infarct_vol.files.sidecar import nifti_stem, read_sidecar, sidecar_number
+from infarct_vol.files.not_image import text_instead_of_image
+from infarct_vol.files.plain_text import decoded_text
+from infarct_vol.files.sidecar import nifti_stem, read_sidecar
+from infarct_vol.files.sidecar_numbers import sidecar_number
 from infarct_vol.files.whole import (
     file_sha256,
     gzip_bytes,
@@ -14,13 +16,14 @@ from infarct_vol.files.whole import (
 )
 
 __all__ = [
+    "decoded_text",
     "file_sha256",
     "gzip_bytes",
     "nifti_stem",
     "read_sidecar",
     "sidecar_number",
     "sync_folder",
-    "text_of_bytes",
+    "text_instead_of_image",
     "whole_file",
     "whole_text",
     "write_bytes",

@@ -1,18 +1,14 @@
-"""The JSON sidecar beside an image file, and the numbers in it."""
+"""The JSON sidecar beside an image file."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from infarct_vol.errors import HeaderError
-from infarct_vol.files.encoding import text_of_bytes
-
-_NUMBER = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>.*)", re.ASCII)
-_ABSENT = ("", "n/a")
+from infarct_vol.files.plain_text import decoded_text
 
 
 def nifti_stem(path: Path) -> str:
@@ -26,13 +22,13 @@ def read_sidecar(path: Path) -> dict[str, object]:
     Raises
     ------
     HeaderError
-        If the sidecar is not a JSON object.
+        If the sidecar is not a JSON object, states a field twice with two values, or a number that is none.
     """
     sidecar = path.with_name(nifti_stem(path) + ".json")
     if not sidecar.is_file():
         return {}
     try:
-        value = json.loads(text_of_bytes(sidecar.read_bytes()))
+        value = strict_json(decoded_text(sidecar.read_bytes()))
     except (ValueError, RecursionError, OSError) as error:
         # ValueError covers JSON, encoding and numbers of absurd length; RecursionError absurd nesting
         msg = f"sidecar {sidecar.name} is not readable JSON: {error}"
@@ -43,54 +39,36 @@ def read_sidecar(path: Path) -> dict[str, object]:
     return value
 
 
-def sidecar_number(
-    sidecar: Mapping[str, object], field: str, *, units: Mapping[str, float] | None = None, where: str = ""
-) -> float | None:
-    """Return the number a sidecar states, as converters write it: plain, in quotes, or a list of one.
-
-    Parameters
-    ----------
-    sidecar
-        Fields of the JSON beside an image.
-    field
-        The field's name.
-    units
-        Units that may follow a number in quotes, in lower case without blanks, and the factor of each.
-    where
-        Whose sidecar it is, for the message.
-
-    Returns
-    -------
-    float or None
-        ``None`` where the field is absent, null, empty or ``n/a``.
+def strict_json(text: str) -> object:
+    """Return what a JSON document holds; Python alone would take the last of two fields, and ``NaN``.
 
     Raises
     ------
-    HeaderError
-        If the field holds several numbers, or something else.
+    ValueError
+        If it is no JSON, has one field with two values, or a number that is not finite.
     """
-    value = sidecar.get(field)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if value is None or (isinstance(value, str) and value.strip().lower() in _ABSENT):
-        return None
-    number = _number(value, units or {})
-    if number is None or not math.isfinite(number):
-        expected = "one number is expected" if isinstance(value, list) else "a number is expected"
-        msg = f"sidecar field {field} holds {json.dumps(value)[:60]} where {expected}; correct the sidecar"
-        raise HeaderError(msg, where=where)
-    return number
+    return json.loads(
+        text, object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_finite_number
+    )
 
 
-def _number(value: object, units: Mapping[str, float]) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    unit = re.sub(r"[\s^]", "", match["unit"]).lower().replace("²", "2").replace("µ", "u").replace("μ", "u")
-    factor = 1.0 if not unit else units.get(unit)
-    return None if factor is None else float(match["number"]) * factor
+def _distinct(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found and found[name] != value:
+            msg = f"the field '{name}' stands there twice, as {found[name]!r} and {value!r}; leave one"
+            raise ValueError(msg)
+        found[name] = value
+    return found
+
+
+def _no_constant(text: str) -> object:
+    msg = f"{text} is no number of JSON; write the number, or leave the field out"
+    raise ValueError(msg)
+
+
+def _finite_number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _no_constant(text)
+    return value

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import DamagedFileError, DiffusionError
-from infarct_vol.files import text_of_bytes
+from infarct_vol.files import decoded_text
 
 Table = NDArray[np.float64]
 
@@ -64,8 +64,8 @@ def read_gradients(bval: Path, bvec: Path | None, *, count: int, where: str = ""
         bvalues, bvectors = _row_of_bvalues(rows, bval, count=count, where=where), None
     for volume in np.flatnonzero(~np.isfinite(bvalues) | (bvalues < 0)):
         msg = (
-            f"{bval.name} states a b-value of {bvalues[volume]:g} for volume {volume + 1}; expected 0 or more, "
-            "in s/mm2. Export the file again"
+            f"{bval.name} states a b-value of {bvalues[volume]:g} for volume {volume + 1}; expected 0 or "
+            "more, in s/mm2. Export the file again"
         )
         raise DiffusionError(msg, where=where)
     if bvec is not None and bvectors is None:
@@ -103,8 +103,8 @@ def _directions(table: Table, path: Path, *, count: int, where: str) -> Table:
         upright = [t for t in (table.T, table) if _unit_or_none(t)]
         if not upright:
             msg = (
-                f"{path.name}: neither the columns nor the rows are directions of length 1, so which is which "
-                "cannot be told; write 3 rows, one column for each volume, each of length 1 or 0 0 0"
+                f"{path.name}: neither the columns nor the rows are directions of length 1, so which is "
+                "which cannot be told; write 3 rows, one column for each volume, each of length 1 or 0 0 0"
             )
             raise DiffusionError(msg, where=where)
         table = upright[0]  # both: the FSL form that BIDS asks for
@@ -132,17 +132,21 @@ def _unit_or_none(rows: Table) -> bool:
 def _read_table(path: Path, *, sizes: tuple[int, ...], where: str) -> Table:
     """Return the numbers of a text file in rows and columns; ``sizes`` are the counts that may be meant."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            msg = f"it has {path.stat().st_size} bytes, far more than a table of this kind"
-            raise ValueError(msg)
-        text = text_of_bytes(path.read_bytes())
-        return _parsed(text, sizes=sizes)
+        return _parsed(_text(path), sizes=sizes)
     except OSError as error:
         msg = f"{path.name} cannot be read: {error.strerror or error}"
         raise DamagedFileError(msg, where=where) from None
     except ValueError as error:
         msg = f"{path.name} is not a table of numbers: {error}"
         raise DamagedFileError(msg, where=where) from None
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        msg = f"it has {size} bytes, far more than a table of this kind"
+        raise ValueError(msg)
+    return decoded_text(path.read_bytes())
 
 
 def _parsed(text: str, *, sizes: tuple[int, ...]) -> Table:

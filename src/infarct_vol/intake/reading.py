@@ -126,7 +126,6 @@ class SessionReader:
             )
         )
 
-
     def _field_strength(self, scan: Scan) -> float | None:
         """Return the field strength in tesla; what is no number is flagged, and costs no image."""
         try:
