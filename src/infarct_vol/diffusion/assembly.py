@@ -148,7 +148,7 @@ class _Weighted(NamedTuple):
 
 
 def _weighted_image(dwi: Scan | None, series: DiffusionSeriesLike | None, bvalue: float | None) -> _Weighted:
-    given = () if bvalue is None else (StatedBValue(bvalue, "what was given for it"),)
+    given = () if bvalue is None else (StatedBValue(bvalue, "the b-value given for this image"),)
     if series is not None and dwi is None:
         images = images_from_series(series)
         stated = (*_series_bvalues(series, images), *given)

@@ -169,6 +169,7 @@ def _checked_bvalues(series: DiffusionSeriesLike) -> tuple[NDArray[np.float64], 
     highest = float(bvalues.max())
     if highest <= B0_MAX:
         likely = "; the values look like ms/um2, give s/mm2" if 0.5 <= highest < 5 else ""
+        likely = likely or ("; are DWI and b0 exchanged?" if bvalues.size == 1 else "")
         msg = f"no volume is diffusion-weighted: in .bval the highest b-value is {highest:g} s/mm2{likely}"
         raise DiffusionError(msg, where=where)
     return bvalues, (vendor_flag("the .bval file"),) if flagged else ()
