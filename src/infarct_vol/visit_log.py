@@ -132,7 +132,7 @@ class VisitLog:
         """Note a fault, so that the visit is tried again, and return the reason it leaves."""
         self.faulty = True
         _LOG.debug("fault in %s %s", self.participant.participant_id, self.session_id, exc_info=error)
-        return fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
+        return _fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
 
     @contextmanager
     def excused(self, external: ExternalMask | None) -> Iterator[None]:
@@ -399,7 +399,7 @@ class VisitLog:
         )
 
 
-def fault_reason(error: BaseException, *, where: str) -> str:
+def _fault_reason(error: BaseException, *, where: str) -> str:
     """Return what a row says of a fault nobody foresaw: its kind, its place in the program, what to do."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

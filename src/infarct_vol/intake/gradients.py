@@ -23,6 +23,7 @@ _UNDEFINED = re.compile(r"[+-]?nan(?:\(\w*\))?|[+-]?1\.#(?:qnan|ind)\d*", re.ASC
 """How programs write a direction that is not defined."""
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)
 _COMMA_INSIDE = re.compile(r"(?<=[\d.]),(?=[\d.+-])", re.ASCII)
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 _UNIT_TOLERANCE = 0.03
 _MRTRIX_COLUMNS = 4
 
@@ -99,7 +100,7 @@ def _row_of_bvalues(rows: Table, path: Path, *, count: int, where: str) -> Table
 
 def _directions(table: Table, path: Path, *, count: int, where: str) -> Table:
     """Return one row a volume; three volumes leave open which way a table lies, and unit length tells."""
-    if table.shape == (3, 3):
+    if table.shape == (3, 3) and count == 3:
         upright = [t for t in (table.T, table) if _unit_or_none(t)]
         if not upright:
             msg = (
@@ -151,7 +152,7 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, *, sizes: tuple[int, ...]) -> Table:
     # str.splitlines knows CRLF and lone CR; comments are what MRtrix and numpy write with '#'
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line]
     if not numbered:
         msg = "it is empty; export it again"
