@@ -148,7 +148,7 @@ class _ShellHandler(logging.Handler):
 
 @contextmanager
 def _logged(shell: Shell) -> Iterator[None]:
-    library, handler = logging.getLogger("infarct_vol.visit_log"), _ShellHandler(shell)
+    library, handler = logging.getLogger("infarct_vol.errors"), _ShellHandler(shell)
     before = library.level
     library.addHandler(handler)
     library.setLevel(logging.DEBUG if shell.threshold == "debug" else before)

@@ -203,6 +203,37 @@ def test_what_cannot_be_compared_is_wrong_usage(tmp_path, first, second, words):
 # ---- two tables ------------------------------------------------------------------------------------------
 
 
+def test_a_table_with_decimal_commas_and_missing_values_is_read_as_meant(tmp_path):
+    a = table(tmp_path / "a.csv", volume(1, 2.5), volume(2, 3.5))
+    b = tmp_path / "b.csv"
+    lines = (
+        "participant_id;visit;parameter;volume_ml",
+        "sub-001;month3;infarct;2,5",
+        "sub-002;month3;infarct;NA",
+    )
+    b.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (row,) = iv.agree(a, b).rows
+    assert (row.case, row.difference_ml) == ("sub-001 month3 infarct", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("sub-002,month3,infarct,1_000", "b.csv line 3: volume_ml '1_000' is no number"),
+        ("sub-002,month3,infarct,inf", "b.csv line 3: volume_ml 'inf' is no number"),
+        ('"sub-002,month3,infarct,3', "b.csv line 3: a quote opens in the field 'participant_id'"),
+        ("sub-002,month3,infarct", "b.csv line 3: the line has fewer fields"),
+        (",month3,infarct,3", "b.csv line 3: participant_id must be filled"),
+    ],
+)
+def test_a_table_that_may_hide_rows_is_refused_with_its_line(tmp_path, line, match):
+    a, b = table(tmp_path / "a.csv", volume(1, 2.0)), table(tmp_path / "b.csv", volume(1, 2.0))
+    with b.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    with pytest.raises(UsageError, match=match):
+        iv.agree(a, b)
+
+
 def test_tables_are_paired_by_participant_visit_and_parameter(tmp_path):
     first = [1.5, 4.0, 30.0, 90.0, 0.0, 12.0]
     second = [1.8, 4.2, 27.0, 99.0, 0.1, 12.5]

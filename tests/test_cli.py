@@ -206,7 +206,9 @@ def test_protocol_show_tells_the_effective_settings_and_their_hash(tmp_path: Pat
 def test_run_says_what_failed_why_and_where_the_results_are(run_out: Path) -> None:
     text = (run_out.parent / "messages.txt").read_text()
     assert re.search(r"failed: sub-004 month6: sub-004 ses-M06 FLAIR: .*(truncated|damaged)", text)
-    assert re.search(r"6 visits measured .* 1 refused or failed, 0 not measurable, 1 missing", text)
+    assert re.search(
+        r"8 visits: 6 measured .* 1 refused or failed, 0 not measurable, 1 missing, 0 excluded", text
+    )
     assert str(run_out / "report" / "index.html") in text
     assert (run_out / "report" / "index.html").is_file()
 

@@ -57,9 +57,25 @@ def test_sidecar_of_the_same_stem(tmp_path):
     assert read_sidecar(tmp_path / "b.nii.gz") == {}
 
 
+def test_sidecars_of_other_encodings_with_a_mark_are_read(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        (tmp_path / "a.json").write_bytes('{"DiffusionBValue": 1000, "b": "\u00e9"}'.encode(encoding))
+        assert read_sidecar(tmp_path / "a.nii") == {"DiffusionBValue": 1000, "b": "\u00e9"}
+
+
+def test_a_field_that_stands_twice_with_one_value_is_one(tmp_path):
+    (tmp_path / "a.json").write_text('{"DiffusionBValue": 1000, "DiffusionBValue": 1000}', encoding="utf-8")
+    assert read_sidecar(tmp_path / "a.nii") == {"DiffusionBValue": 1000}
+
+
 @pytest.mark.parametrize(
     ("content", "match"),
     [
+        (b'{"b": 1000, "b": 800}', "the field 'b' stands there twice, as 1000 and 800; leave one"),
+        (b'{"b": NaN}', "NaN is no number of JSON; write the number, or leave the field out"),
+        (b'{"b": -Infinity}', "-Infinity is no number of JSON"),
+        (b'{"b": 1e999}', "1e999 is no number of JSON"),
+        (b'{"b": "\xe9"}', "line 1 holds the byte 0xE9, which is no UTF-8 text"),
         (b"{", "not readable JSON"),
         (b"", "not readable JSON"),
         (b"\xff\xfe\x00", "not readable JSON"),

@@ -84,9 +84,18 @@ def test_a_participant_without_a_value_has_a_row_for_every_visit_that_says_so(tm
         ("mrs", "2.5", "2.5 is no whole number, as Modified Rankin Scale must be"),
         ("vegf", "-0.1", "-0.1 is outside the range of Serum VEGF, 0 to"),
         ("nihss", "six", "value 'six' is no number; write digits with a decimal point"),
-        ("nihss", "nan", "value 'nan' is no number; write digits with a decimal point"),
         ("nihss", "inf", "value 'inf' is no number; write digits with a decimal point"),
-        ("vegf", "<0.5", "value '<0.5' is no number; write digits with a decimal point"),
+        (
+            "vegf",
+            "1_000",
+            "value '1_000' is no number; write digits with a decimal point and no thousands mark",
+        ),
+        (
+            "vegf",
+            "<0.5",
+            "value '<0.5' is no number; a limit is no value: leave the field empty, or state the "
+            "value that the analysis plan names",
+        ),
     ],
 )
 def test_a_value_outside_the_scale_is_refused_and_the_others_stand(
@@ -101,14 +110,22 @@ def test_a_value_outside_the_scale_is_refused_and_the_others_stand(
     assert visit_rows(outcomes)["baseline"][1] == 3.0
 
 
-def test_a_decimal_comma_is_refused_and_never_read_as_something_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["n/a", "NA", "NaN", ".", "null", "None", "#N/A", "-"])
+def test_a_word_for_a_missing_value_is_missing_and_no_refusal(tmp_path: Path, word: str) -> None:
+    outcomes = read(tmp_path, f"001,2026-02-28,mrs,2,,,\n001,2026-03-31,mrs,{word},,{word},\n")
+    assert visit_rows(outcomes)["month1"] == (2.0, None, None, None, "missing", "no value stated")
+    assert outcomes.problems == ()
+
+
+def test_a_decimal_comma_is_read_and_a_number_that_may_be_two_is_refused(tmp_path: Path) -> None:
     text = (HEAD + "001,2026-02-28,vegf,3,,,\n").replace(",", ";") + "001;2026-03-31;vegf;12,5;;;\n"
     path = measures(tmp_path, text, head="")
     outcomes = read_outcomes(path, first_doses=DOSES, protocol=Protocol())
-    assert visit_rows(outcomes)["month1"][4:] == (
-        "failed",
-        "value '12,5' is no number; write digits with a decimal point",
-    )
+    assert visit_rows(outcomes)["month1"][1] == 12.5
+    path.write_text(text + "001;2026-05-30;vegf;1.234;;;\n", encoding="utf-8")
+    rows = visit_rows(read_outcomes(path, first_doses=DOSES, protocol=Protocol()))
+    told = "value '1.234' may be 1.234 or 1234; write it with a decimal point and no thousands mark"
+    assert (rows["month1"][1], rows["month3"][4:]) == (12.5, ("failed", told))
 
 
 def test_the_limits_of_a_scale_are_inside_it(tmp_path: Path) -> None:
@@ -171,6 +188,69 @@ def test_of_two_values_before_the_dose_the_later_is_the_baseline(tmp_path: Path)
     assert visit_rows(outcomes)["month1"][2] == -2.0
     (earlier,) = [row for row in outcomes.rows() if row.acq_time == "2026-02-20"]
     assert earlier.reason == "a later value before the first dose is the baseline"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_values_of_one_day_go_by_their_time_and_not_by_their_line(tmp_path: Path, order: int) -> None:
+    lines = [
+        "001,2026-03-01T08:00,mrs,4,,,",
+        "001,2026-03-01T11:30,mrs,3,,,",
+        "001,2026-03-31T08:00,mrs,1,,,",
+        "001,2026-03-31T16:00,mrs,2,,,",
+    ]
+    outcomes = read(tmp_path, "\n".join(lines[::order]) + "\n")
+    rows = visit_rows(outcomes)
+    assert (rows["baseline"][1], rows["month1"][1], rows["month1"][2]) == (3.0, 1.0, -2.0)
+    told = {row.acq_time: row.reason for row in outcomes.rows()}
+    assert told["2026-03-01T08:00"] == "a later value before the first dose is the baseline"
+    assert told["2026-03-31T16:00"] == "another value is as near to the target day, and earlier"
+
+
+def test_values_are_compared_with_the_dose_as_instants(tmp_path: Path) -> None:
+    text = "001,2024-09-10T08:00:00+09:00,mrs,4,,,\n001,2024-09-10T08:40:00+09:00,mrs,3,,,\n"
+    doses = {"sub-001": "2024-09-09T23:30:00Z"}
+    outcomes = read_outcomes(measures(tmp_path, text), first_doses=doses, protocol=Protocol())
+    assert visit_rows(outcomes)["baseline"][1] == 4.0
+    (after,) = [row for row in outcomes.rows() if row.value == 3.0]
+    assert (after.visit, after.study_day) == ("unscheduled", 1)
+    assert "by the time zones that they state, so it is no baseline" in after.reason
+
+
+def test_two_values_of_one_instant_are_refused_however_it_is_written(tmp_path: Path) -> None:
+    for one, two in (
+        ("2026-02-28T08:00:00Z", "2026-02-28T10:00:00+02:00"),
+        ("2026-02-28T08:00", "2026-02-28 08:00:00"),
+        ("20260228", "2026-02-28"),
+    ):
+        with pytest.raises(StudyError, match="lines 2 and 3 both give mrs of sub-001 at 2026-02-28"):
+            read(tmp_path, f"001,{one},mrs,1,,,\n001,{two},mrs,2,,,\n")
+
+
+def test_a_partial_date_of_the_dose_costs_a_value_no_more_than_it_must(tmp_path: Path) -> None:
+    text = "001,2026-02-27,mrs,4,,,\n001,2026-04-15,mrs,2,,,\n001,2026-04-01,mrs,3,,,\n"
+    path = measures(tmp_path, text)
+    outcomes = read_outcomes(path, first_doses={"sub-001": "2026-03"}, protocol=Protocol())
+    rows = visit_rows(outcomes)
+    assert (rows["baseline"][1], rows["month1"][1], rows["month1"][2]) == (4.0, 2.0, -2.0)
+    (unknown,) = [row for row in outcomes.rows() if row.value == 3.0]
+    assert unknown.visit == "unscheduled"
+    assert unknown.reason.startswith("the date of first dose, 2026-03, is partial")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (
+            '001,2026-02-28,mrs,1,"seen late,,\n002,2026-02-28,mrs,2,,,\n',
+            "line 2: a quote opens in the field 'unit'",
+        ),
+        ("NA,2026-02-28,mrs,1,,,\n", "line 2: participant_id must be filled, found 'NA'"),
+        ("001,2026-02-28,mrs,1,5,,,\n", "line 2: the line has more fields than its header, 8 where 7"),
+    ],
+)
+def test_a_line_that_may_hide_others_is_refused(tmp_path: Path, text: str, match: str) -> None:
+    with pytest.raises(StudyError, match=match):
+        read(tmp_path, text)
 
 
 def test_visits_and_limits_of_an_outcome_come_from_the_protocol(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The image analysis itself is replaced by rules a reader can check by eye; it has
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,6 +254,24 @@ def test_a_failed_scan_is_no_candidate_and_the_next_nearest_takes_its_place(case
     assert "sub-01_ses-M01_FLAIR.nii.gz" in failed.reason
     assert "ses-R01 is month1 in its place" in failed.flags
     assert value(record, "month1", "cavity").session_id == "ses-R01"
+
+
+def test_where_the_last_scan_before_the_dose_fails_the_one_before_it_is_baseline(case: Case) -> None:
+    folder = case.root / "sub-01"
+    shutil.copytree(folder / "ses-BL", folder / "ses-R01")
+    for path in [p for p in (folder / "ses-R01").rglob("*") if p.is_file()]:
+        path.rename(path.with_name(path.name.replace("ses-BL", "ses-R01")))
+    with (folder / "sub-01_sessions.tsv").open("a") as sessions:
+        sessions.write("ses-R01\t2026-02-28T08:00:00\n")
+    both = replace(case, participant=open_study(case.root).participants[0])
+    record = process_participant(both)
+    (earlier,) = [r for r in record.rows if r.session_id == "ses-R01"]
+    assert (earlier.visit, earlier.reason) == ("unscheduled", "an earlier scan before first dose")
+    assert value(record, "baseline", "infarct").session_id == "ses-BL"
+    (folder / "ses-BL" / "dwi" / "sub-01_ses-BL_trace.nii.gz").write_bytes(b"\x1f\x8b")
+    found = value(process_participant(both), "baseline", "infarct")
+    assert (found.session_id, found.volume_ml, found.study_day) == ("ses-R01", pytest.approx(1.0), -1)
+    assert "ses-BL, later before first dose, gave no volume: sub-01 ses-BL DWI" in found.flags
 
 
 def test_an_unscheduled_scan_is_measured(case: Case) -> None:

@@ -143,17 +143,49 @@ def test_a_session_whose_date_contradicts_its_label_goes_by_its_date_and_is_flag
 
 
 @pytest.mark.parametrize(
-    ("date", "dose", "what"),
+    ("session", "date", "dose", "what"),
     [
-        ("2026", DOSE, "the date of acquisition, 2026, is partial"),
-        ("2026-04", DOSE, "the date of acquisition, 2026-04, is partial"),
-        ("2026---01", DOSE, "the date of acquisition, 2026---01, is partial"),
-        ("2026-04-01", "2026-03", "the date of first dose, 2026-03, is partial"),
+        ("ses-M01", "2026", DOSE, "the date of acquisition, 2026, is partial"),
+        ("ses-M01", "2026-04", DOSE, "the date of acquisition, 2026-04, is partial"),
+        ("ses-M01", "2026---01", DOSE, "the date of acquisition, 2026---01, is partial"),
+        ("ses-M01", "2026-04-01", "2026-03", "the date of first dose, 2026-03, is partial"),
+        ("ses-BL", "2026-03-09", "2026-03", "the date of first dose, 2026-03, is partial"),
+        ("ses-M03", "2026-06-01", "2026", "the date of first dose, 2026, is partial"),
     ],
 )
-def test_a_partial_date_is_refused_for_windowing_with_the_reason(date: str, dose: str, what: str) -> None:
-    ((visit, _, reason),) = named(("ses-M01", date), dose=dose)
-    assert (visit, reason) == ("unscheduled", f"{what}: no study day; state year, month and day")
+def test_where_a_partial_date_leaves_several_visits_the_label_counts_and_says_so(
+    session: str, date: str, dose: str, what: str
+) -> None:
+    visits = assign_visits(participant((session, date), dose=dose), VisitSettings())
+    (found,) = [v for v in visits if v.session]
+    label = {"ses-BL": "baseline", "ses-M01": "month1", "ses-M03": "month3"}[session]
+    told = f"{what}: no study day; state year, month and day; {label} by its label"
+    assert (found.name, found.reason, found.study_day) == (label, "", None)
+    assert found.flags == (told,)
+
+
+def test_where_a_partial_date_leaves_several_visits_a_label_of_none_is_not_analysed() -> None:
+    ((visit, _, reason),) = named(("ses-x", "2026-04-01"), dose="2026-03")
+    assert visit == "unscheduled"
+    assert reason == "the date of first dose, 2026-03, is partial: no study day; state year, month and day"
+
+
+def test_a_partial_date_whose_days_all_lie_in_one_window_is_placed_by_it() -> None:
+    # dose on any day of March: 15 April is day 16 to 46, so month 1 whatever the label says
+    for session in ("ses-x", "ses-M01"):
+        ((visit, _, reason),) = named((session, "2026-04-15"), dose="2026-03")
+        assert (visit, reason) == ("month1", "")
+    moved = assign_visits(participant(("ses-M03", "2026-04-15"), dose="2026-03"), VisitSettings())[1]
+    assert "session label ses-M03 says month3, its date is in the window of month1" in moved.flags
+
+
+def test_a_partial_dose_date_keeps_the_order_that_is_known() -> None:
+    before = named(("ses-BL", "2026-02-27"), dose="2026-03")
+    assert before == [("baseline", "ses-BL", "")]
+    after = named(("ses-BL", "2026-04-01"), dose="2026-03")
+    assert after[0][0] == "unscheduled", "no window of the label holds any day it may be"
+    by_label = assign_visits(participant(("ses-BL", "2026-04-01"), dose="2026-03"), BY_LABEL)[0]
+    assert by_label.reason == "scan of 2026-04-01 is later than first dose on 2026-03, so it is no baseline"
 
 
 def test_without_a_date_the_label_counts_and_says_so() -> None:
@@ -199,3 +231,105 @@ def test_windows_that_share_a_day_are_refused() -> None:
     month1 = VisitWindow(labels=("M1",), target_day=31, first_day=16, last_day=61, flag_beyond_days=7)
     with pytest.raises(ValidationError, match=r"month1 \(16 to 61\) and month3 \(61 to 135\) must follow"):
         VisitSettings(month1=month1)
+
+
+def test_of_two_scans_before_the_dose_the_last_is_baseline_and_the_other_says_so() -> None:
+    # day -1 and day 1: admiral takes the last before the dose, whatever the target day is
+    window = VisitWindow(labels=("BL",), target_day=-7, first_day=None, last_day=1, flag_beyond_days=30)
+    visits = assign_visits(
+        participant(("ses-a", "2026-02-22"), ("ses-b", "2026-02-27")), VisitSettings(baseline=window)
+    )
+    chosen, other = visits[0], visits[4]
+    assert (chosen.session and chosen.session.session_id, chosen.study_day) == ("ses-b", -2)
+    assert (other.session and other.session.session_id, other.reason, other.instead_of) == (
+        "ses-a",
+        "an earlier scan before first dose",
+        "baseline",
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_scans_of_one_day_go_by_their_time_and_not_by_their_label(order: int) -> None:
+    times = ("2026-03-01T08:00:00", "2026-03-01T09:30:00")
+    sessions = participant(*zip(("ses-a", "ses-b"), times[::order], strict=True))
+    visits = assign_visits(sessions, VisitSettings())
+    assert visits[0].session is not None
+    assert visits[0].session.acq_time == "2026-03-01T09:30:00"
+    assert visits[4].reason == "an earlier scan before first dose"
+
+
+def test_at_follow_up_the_earlier_of_one_day_is_taken_and_the_reason_is_the_true_one() -> None:
+    times = ("2026-03-31T16:00:00", "2026-03-31T08:00:00")
+    visits = assign_visits(participant(*zip(("ses-a", "ses-b"), times, strict=True)), VisitSettings())
+    assert visits[1].session is not None
+    assert visits[1].session.session_id == "ses-b"
+    assert visits[4].reason == "another session is as near to the target day of month1, and earlier"
+
+
+def test_scans_of_one_time_go_by_their_label_and_say_so() -> None:
+    visits = assign_visits(
+        participant(("ses-b", "2026-03-01T08:00:00"), ("ses-a", "2026-03-01T08:00:00")), VisitSettings()
+    )
+    assert visits[0].session is not None
+    assert visits[0].session.session_id == "ses-a"
+    assert visits[4].reason == "ses-a has the same time and comes first by its label"
+
+
+def test_two_undated_baselines_do_not_claim_a_target_day() -> None:
+    visits = assign_visits(participant(("ses-BL", None), ("ses-V1", None)), VisitSettings())
+    told = "another session of baseline is taken, and no date tells which is the right one"
+    assert visits[4].reason == told
+
+
+@pytest.mark.parametrize(
+    ("scan", "dose", "reason"),
+    [
+        ("2024-09-10T08:00:00+09:00", "2024-09-09T23:30:00Z", ""),
+        (
+            "2024-09-09T16:30:00Z",
+            "2024-09-10T00:30:00+09:00",
+            "scan of 2024-09-09T16:30:00Z is later than first dose on 2024-09-10T00:30:00+09:00, by the time "
+            "zones that they state, so it is no baseline",
+        ),
+        (
+            "2024-09-09T08:00:00",
+            "2024-09-10T08:00:00Z",
+            "scan and first dose are at most a day apart, and only one of them states its time zone, so "
+            "it is not known to be a baseline; state both",
+        ),
+        ("2024-09-08T08:00:00", "2024-09-10T08:00:00Z", ""),
+    ],
+)
+def test_a_baseline_precedes_the_dose_as_an_instant(scan: str, dose: str, reason: str) -> None:
+    baseline = assign_visits(participant(("ses-BL", scan), dose=dose), VisitSettings())[0]
+    assert (baseline.name, baseline.reason) == ("baseline", reason)
+
+
+def test_the_day_after_the_dose_is_no_day_where_one_zone_alone_is_stated() -> None:
+    ((visit, _, reason),) = named(("ses-BL", "2024-09-11T02:00:00+02:00"), dose="2024-09-10T23:30:00")
+    assert visit == "unscheduled"
+    assert reason == (
+        "acquisition and first dose are at most a day apart, and only one of them states its time zone, so "
+        "its study day is not known; state both"
+    )
+
+
+def test_the_clock_of_the_first_dose_is_told_where_it_moves_a_scan_to_another_date() -> None:
+    (baseline, *_) = assign_visits(
+        participant(("ses-BL", "2024-09-10T08:00:00+09:00"), dose="2024-09-09T23:30:00Z"), VisitSettings()
+    )
+    assert baseline.flags == (
+        "acquired 2024-09-10T08:00:00+09:00, which is 2024-09-09T23:00 by the clock of the first dose, "
+        "2024-09-09T23:30:00Z",
+    )
+
+
+def test_a_scan_before_the_dose_is_no_later_visit_whatever_its_label_says() -> None:
+    month1 = assign_visits(participant(("ses-M01", "2026-02-20")), BY_LABEL)[1]
+    assert month1.reason == "scan of 2026-02-20 is no later than first dose on 2026-03-01, so it is no month1"
+
+
+def test_remarks_of_a_session_reach_its_visit() -> None:
+    session = Session("ses-BL", "2026-02-28", remarks=("the tables differ",))
+    found = assign_visits(Participant("sub-001", first_dose_time=DOSE, sessions=(session,)), VisitSettings())
+    assert found[0].flags == ("the tables differ",)

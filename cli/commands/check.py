@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import infarct_vol as iv
-from infarct_vol_cli.commands._job import ProtocolFile
+from infarct_vol_cli.commands._job import ProtocolFile, VisitMap
 from infarct_vol_cli.shell import Shell
 
 
@@ -16,6 +16,7 @@ def run(
     shell: Shell,
     study: Annotated[Path, typer.Argument(help="BIDS folder, or manifest (CSV).")],
     protocol: ProtocolFile = None,
+    visit: VisitMap = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every finding as JSON on stdout.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Show the checks that passed, too.")] = False,
 ) -> int:
@@ -25,7 +26,9 @@ def run(
 
     Example: `infarct-vol check my_study --json > checks.json`
     """
-    rows = list(iv.check_study(iv.open_study(study), protocol=iv.load_protocol(protocol)))
+    charter = iv.load_protocol(protocol)
+    found = iv.open_study(study, images=charter.images)
+    rows = list(iv.check_study(found, protocol=charter, visits=visit or ()))
     if as_json:
         shell.json([row.model_dump() for row in rows])
     else:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from infarct_vol_cli.commands._job import Jobs, ProtocolFile, run_with_progress
+from infarct_vol_cli.commands._job import Jobs, ProtocolFile, VisitMap, run_with_progress
 from infarct_vol_cli.shell import Shell
 
 
@@ -26,6 +26,7 @@ def run(
         Path | None, typer.Option(help="CSV of participant_id and arm; without it tables are BLINDED.")
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks made elsewhere.")] = None,
+    visit: VisitMap = None,
 ) -> int:
     """Measure every visit of a study; write masks, transforms, tables and the report.
 
@@ -45,6 +46,7 @@ def run(
         scheduler=scheduler,
         randomization=randomization,
         masks=masks,
+        visits=visit or (),
     )
     shell.say(f"Tables: {summary.tables.volumes.parent.resolve()}")
     shell.say(f"Report: {summary.report.resolve()}")

@@ -39,6 +39,8 @@ def run(
     remade = iv.remake_tables(out, randomization=randomization, measures=measures, verification=verification)
     for problem in remade.problems:
         shell.say(f"refused: {problem}", level="warning")
+    for file in remade.paths.left_out:
+        shell.say(file, level="warning")
     if randomization is None:
         shell.say("BLINDED: no randomisation list was given, all arms are pooled.")
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from infarct_vol.brain import brain_mask
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
@@ -13,8 +13,9 @@ from infarct_vol.intake.reading import DiffusionSeries, is_series, load_diffusio
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import Record
 from infarct_vol.segmentation import prepare_case
-from infarct_vol.study import Participant, Session, Study
-from infarct_vol.visits import assign_visits
+from infarct_vol.study import Participant, PassedOver, Session, Study
+from infarct_vol.tables.stated_texts import TextRemark, text_remarks
+from infarct_vol.visits import Visit, assign_visits, protocol_with_visits
 
 
 class CheckRow(Record):
@@ -30,29 +31,61 @@ class CheckRow(Record):
     remedy: str = ""
 
 
-def check_study(study: Study, *, protocol: Protocol) -> Iterator[CheckRow]:
-    """Yield the finding of every check of every scan of a study, in order of participant and visit."""
+def check_study(study: Study, *, protocol: Protocol, visits: Iterable[str] = ()) -> Iterator[CheckRow]:
+    """Yield the finding of every check of every scan of a study, in order of participant and visit.
+
+    Parameters
+    ----------
+    study
+        The study, opened.
+    protocol
+        Limits, and what to believe of a contradictory header.
+    visits
+        Which session is which visit where neither dates nor labels tell, such as ``ses-01=baseline``.
+    """
+    protocol = protocol_with_visits(protocol, visits, study)
+    remarks: dict[str, list[TextRemark]] = {}
+    for remark in text_remarks(study.participants, study_id=protocol.study_id):
+        remarks.setdefault(remark.participant_id, []).append(remark)
     for participant in study.participants:
+        for told in remarks.get(participant.participant_id, ()):
+            yield _Rows(participant, None, "").row(
+                "text", "WARN", f"{told.field}: {told.found}", remedy=told.remedy
+            )
         for visit in assign_visits(participant, protocol.visits):
-            rows = _Rows(participant, visit.session, visit.name)
-            if visit.session is None:
-                yield rows.row("visit", "WARN", visit.reason, remedy="it will be a missing value")
-                continue
-            if visit.session.problem:
-                yield rows.row("session", "FAIL", visit.session.problem)
-                continue
-            if visit.reason:
-                yield rows.row("visit", "WARN", visit.reason, remedy="it will not be analysed")
-            yield from (rows.row("visit", "WARN", flag) for flag in visit.flags)
-            yield from _check_session(participant, visit.session, rows, protocol)
+            yield from _check_visit(participant, visit, protocol)
+        yield from _not_used(participant, participant.passed_over)
+    yield from _not_used(None, study.passed_over)
+
+
+def _not_used(participant: Participant | None, files: Iterable[PassedOver]) -> Iterator[CheckRow]:
+    rows = _Rows(participant, None, "")
+    yield from (rows.row("not used", "WARN", passed.path, remedy=passed.reason) for passed in files)
+
+
+def _check_visit(participant: Participant, visit: Visit, protocol: Protocol) -> Iterator[CheckRow]:
+    rows = _Rows(participant, visit.session, visit.name)
+    if visit.session is None:
+        yield rows.row("visit", "WARN", visit.reason, remedy="it will be a missing value")
+        return
+    if visit.session.problem:
+        yield from (rows.row("visit", "WARN", flag) for flag in visit.session.remarks)
+        yield rows.row("session", "FAIL", visit.session.problem)
+        return
+    if visit.reason:
+        yield rows.row("visit", "WARN", visit.reason, remedy="it will not be analysed")
+    yield from (rows.row("visit", "WARN", flag) for flag in visit.flags)
+    for modality, problem in visit.session.problems.items():
+        yield rows.row("file", "FAIL", problem, modality=MODALITY_LABELS[modality])
+    yield from _check_session(participant, visit.session, rows, protocol)
 
 
 class _Rows:
     """Makes the rows of one visit."""
 
-    def __init__(self, participant: Participant, session: Session | None, visit: str) -> None:
+    def __init__(self, participant: Participant | None, session: Session | None, visit: str) -> None:
         self._where = {
-            "participant_id": participant.participant_id,
+            "participant_id": participant.participant_id if participant else "",
             "session_id": session.session_id if session else None,
             "visit": visit,
         }

@@ -43,6 +43,11 @@ class Identity:
             return self.path.name
         return " ".join([*named, label])
 
+    @property
+    def file_name(self) -> str:
+        """Name of the file, or the kind of image where it has none, for messages about two images."""
+        return self.path.name if self.path is not None else f"the {MODALITY_LABELS[self.modality]} image"
+
 
 def _own(data: ArrayLike, dtype: type[np.generic], grid: Grid) -> NDArray[Any]:
     array = np.array(data, dtype=dtype, order="C", copy=None)

@@ -17,7 +17,7 @@ from infarct_vol._version import __version__
 from infarct_vol.errors import MixedOutputError, StudyError
 from infarct_vol.files import file_sha256, nifti_stem, write_json, write_text
 from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow
-from infarct_vol.study import Participant
+from infarct_vol.study import Participant, PassedOver
 
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "SimpleITK", "nibabel")
 
@@ -70,7 +70,15 @@ def _hash(path: Path) -> str:
 def fingerprint(participant: Participant, *, inputs: dict[str, str], protocol_sha256: str) -> str:
     """Return a SHA-256 over all that decides a participant's result: inputs, dates, protocol, version."""
     sessions = [
-        [s.session_id, s.acq_time, s.bvalue, s.adc_unit, s.problem, sorted(s.files)]
+        [
+            s.session_id,
+            s.acq_time,
+            s.bvalue,
+            s.adc_unit,
+            s.problem,
+            sorted(s.files),
+            sorted(s.problems.items()),
+        ]
         for s in participant.sessions
     ]
     facts = {
@@ -257,6 +265,11 @@ def head_of(record: ParticipantRecord | _Head) -> RecordHead:
 def save_participants(participant_ids: Iterable[str], out: Path) -> None:
     """Write down every participant of the study, whether they were measured or not."""
     write_json(sorted(participant_ids), out / "provenance" / "participants.json")
+
+
+def save_passed_over(passed_over: Iterable[PassedOver], out: Path) -> None:
+    """Write down every file of the study that was not used, and why."""
+    write_json({each.path: each.reason for each in passed_over}, out / "provenance" / "passed_over.json")
 
 
 def load_participants(out: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ def load_scan(
     modality: Modality = "unknown",
     identity: Identity | None = None,
     geometry: GeometrySettings | None = None,
+    sidecars: Sequence[Path] | None = None,
 ) -> Scan:
     """Read one three-dimensional image.
 
@@ -54,6 +55,8 @@ def load_scan(
         Participant, session and modality for messages; path and SHA-256 are filled in here.
     geometry
         What to believe when sform and qform differ. Default: refuse.
+    sidecars
+        JSON files that hold for the image, the nearest last; default: the one beside it, if there is one.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def load_scan(
     _require_single(stored, path, where=_where(identity))
     data = _scaled(stored, path, where=_where(identity))
     identity = replace(identity, sha256=stored.sha256)
-    return Scan(data, stored.grid, identity, sidecar=read_sidecar(path), remarks=stored.remarks)
+    return Scan(data, stored.grid, identity, sidecar=read_sidecar(path, sidecars), remarks=stored.remarks)
 
 
 class Series(NamedTuple):
@@ -82,7 +85,11 @@ class Series(NamedTuple):
 
 
 def load_series(
-    path: Path | str, *, identity: Identity | None = None, geometry: GeometrySettings | None = None
+    path: Path | str,
+    *,
+    identity: Identity | None = None,
+    geometry: GeometrySettings | None = None,
+    sidecars: Sequence[Path] | None = None,
 ) -> Series:
     """Read a four-dimensional series; one volume gives N = 1. Raises as `load_scan` does."""
     path = Path(path)
@@ -92,7 +99,7 @@ def load_series(
     data = _scaled(stored, path, where=where)
     data = data if data.ndim == 4 else data[..., np.newaxis]
     identity = replace(identity, sha256=stored.sha256)
-    return Series(data, stored.grid, identity, read_sidecar(path), stored.remarks)
+    return Series(data, stored.grid, identity, read_sidecar(path, sidecars), stored.remarks)
 
 
 class Stored(NamedTuple):

@@ -97,7 +97,7 @@ def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> 
 def measure_visits(case: Case, inputs: Mapping[str, str]) -> list[VisitLog]:
     """Measure the visits of the protocol in time order; return their logs, then those of other sessions.
 
-    Where the session nearest to the target day gives no volume, the next of its window takes its place:
+    Where the session chosen for a visit gives no volume, the next of its window takes its place:
     a failed scan is no candidate. The failed one stays in the record, as unscheduled, with its reason.
     """
     logs = visit_logs(case.participant, case.protocol, case.writer())
@@ -134,11 +134,12 @@ def measure_unscheduled(
     session, day = log.visit.session, log.visit.study_day
     first_day = case.protocol.visits.month1.first_day
     old_enough = day is not None and first_day is not None and day >= first_day
-    if session is None or session.problem or "flair" not in session.files or not old_enough:
+    holds_flair = session is not None and "flair" in {*session.files, *session.problems}
+    if session is None or session.problem or not holds_flair or not old_enough:
         log.not_analysed()
         return
     reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
-    with log.visit_work():
+    with log.step(*log.parameters):
         measure_followup(case, reader, log, baseline)
         log.close(reader, masks=case.masks)
 
@@ -152,7 +153,7 @@ def measure_visit(
         log.not_analysed()
         return baseline
     reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
-    with log.visit_work():
+    with log.step(*log.parameters):
         if log.visit.name == "baseline":
             baseline = measure_baseline(case, reader, log)
         else:
@@ -190,7 +191,7 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
             edit=acute.edit,
         )
     baseline = measure_baseline_flair(case, reader, log, acute)
-    with log.visit_work():
+    with log.step():
         locate_baseline(log, acute, baseline)
     return baseline
 
@@ -198,6 +199,7 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
 def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> Acute:
     """Read the diffusion images and segment the acute infarct on the DWI grid."""
     log.require(reader, "dwi")
+    log.require_told(reader, "adc", "b0")
     diffusion = read_diffusion(case, reader)
     log.flags.extend(diffusion.flags)
     external = external_mask(
@@ -292,7 +294,7 @@ def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> B
         settings=case.protocol.registration,
         fixed_brain=brain,
     )
-    log.registered(transform, flair, source="FLAIR", target="DWI")
+    log.registered(transform, flair, target, source="FLAIR", target="DWI")
     prior = resample_mask(acute.infarct, flair.grid, transform)
     brain_map = fit_to_template(flair, brain=brain)
     return Baseline(flair.identity.session_id, flair, brain, prior, transform, brain_map)
@@ -380,7 +382,13 @@ def register_to_baseline(
         prepare=without_offset,
         protocol=case.protocol,
     )
-    log.registered(transform, baseline.flair, source=baseline.session_id, target=flair.identity.session_id)
+    log.registered(
+        transform,
+        baseline.flair,
+        flair,
+        source=baseline.session_id,
+        target=flair.identity.session_id,
+    )
     return transform
 
 

@@ -16,6 +16,7 @@ from infarct_vol.settings import (
     AcuteSettings,
     BrainSettings,
     FollowUpSettings,
+    ImageSettings,
     OutcomesSettings,
     RegistrationSettings,
     ReviewSettings,
@@ -138,6 +139,7 @@ class Protocol(Section):
         "median",
     )
     visits: VisitSettings = VisitSettings()
+    images: ImageSettings = Field(ImageSettings(), json_schema_extra=_LATER)
     geometry: GeometrySettings = GeometrySettings()
     checks: CheckSettings = CheckSettings()
     brain: BrainSettings = BrainSettings()
@@ -232,7 +234,7 @@ def _toml_lines(section: Section, *, prefix: str) -> Iterator[str]:
         if isinstance(value, Section):
             nested.append((key, value))
             continue
-        if isinstance(value, dict):
+        if isinstance(value, dict) and any(isinstance(part, Section) for part in value.values()):
             yield f"# {info.description or name}"
             nested.extend((f"{key}.{part}", section) for part, section in value.items())
             continue
@@ -243,6 +245,9 @@ def _toml_lines(section: Section, *, prefix: str) -> Iterator[str]:
 
 
 def _toml_value(value: object) -> str:
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{json.dumps(key)} = {_toml_value(item)}" for key, item in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     # JSON numbers, booleans and strings are valid TOML, but for characters written as surrogate pairs

@@ -107,8 +107,8 @@ class RemadeTables:
 
     @property
     def exit_code(self) -> int:
-        """1 when a mask changed since it was measured, or a value of the measures file was refused."""
-        return 1 if self.problems else 0
+        """1 when a mask changed, a value of the measures file was refused, or a file could not be written."""
+        return 1 if self.problems or self.paths.left_out else 0
 
 
 def remake_tables(

@@ -16,6 +16,7 @@ from infarct_vol.ledger import (
     changed_inputs,
     finished_record,
     save_participants,
+    save_passed_over,
     save_record,
     save_study,
 )
@@ -27,19 +28,20 @@ from infarct_vol.registration import BaselineScan
 from infarct_vol.results import reported, tabulated
 from infarct_vol.review.freeze import require_unlocked
 from infarct_vol.review.store import ReviewedStore
-from infarct_vol.study import Study, open_study
+from infarct_vol.study import PassedOver, Study, open_study
 from infarct_vol.tables import (
     TablePaths,
     measured_against_truth,
     randomized_arms,
     read_tables,
 )
-from infarct_vol.visits import assign_visits
+from infarct_vol.tables.stated_texts import text_remarks
+from infarct_vol.visits import assign_visits, protocol_with_visits
 from infarct_vol.work import Case
 
 State = Literal["done", "kept", "failed"]
 Progress = Callable[[str, State, int], None]
-"""Called with participant id, what became of it, and its number of visits."""
+"""Called with participant id, what became of it, and its number of visits that were measured."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class RunSummary:
     changed_inputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the pictures of the report lack."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Files of the study that were not used, and why."""
+    text_remarks: tuple[str, ...] = ()
+    """What the formats of the tables cannot hold of participants as the study states them."""
 
     def visits(self, status: str) -> tuple[tuple[ParticipantRecord, VisitRecord], ...]:
         """Return the visits with one status, or those flagged for a reader (``"flagged"``)."""
@@ -77,12 +83,36 @@ class RunSummary:
         return tuple(sorted(found))
 
     @property
+    def partly_measured(self) -> int:
+        """Number of values that were refused at visits whose primary value was measured."""
+        measured = {(r.participant_id, v.visit, v.session_id) for r, v in self.visits("measured")}
+        return len(
+            {
+                (row.participant_id, row.visit, row.parameter)
+                for record in self.records
+                for row in record.rows
+                if row.status in ("failed", "not_measurable")
+                and row.parameter.startswith("infarct")
+                and (row.participant_id, row.visit, row.session_id) in measured
+            }
+        )
+
+    @property
+    def excluded(self) -> tuple[tuple[str, str, str], ...]:
+        """(participant, session, reason) of every session that counts as no visit, one line a session."""
+        return tuple((r.participant_id, v.session_id or "", v.reason) for r, v in self.visits("excluded"))
+
+    @property
     def exit_code(self) -> int:
         """0 when everything asked for was measured or is rightly missing; 1 when something was refused.
 
-        A mask made elsewhere that belongs to nobody counts as refused.
+        A run in which nothing was measured is none that did what was asked for.
+
+        A mask made elsewhere that belongs to nobody counts as refused, and so does a file of the tables that
+        could not hold a text.
         """
-        return 1 if self.problems or self.unused_masks else 0
+        refused = self.problems or self.unused_masks or self.tables.left_out
+        return 1 if refused or not self.visits("measured") else 0
 
 
 def run_study(
@@ -97,7 +127,9 @@ def run_study(
     randomization: Path | None = None,
     masks: Path | None = None,
     truth: Path | None = None,
+    visits: Iterable[str] = (),
     on_progress: Progress | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> RunSummary:
     """Measure a study and write masks, transforms, tables, figures and the report below ``out``.
 
@@ -123,8 +155,13 @@ def run_study(
         automatic masks, which are made and kept beside them.
     truth
         ``truth.csv`` of a simulated trial: measured and true volumes stand side by side in the report.
+    visits
+        Which session is which visit where neither dates nor labels tell, such as ``ses-01=baseline``; added
+        to the protocol's map.
     on_progress
         Called as each participant ends.
+    on_note
+        Called before the work begins with each text of a participant that a table cannot hold as stated.
 
     Raises
     ------
@@ -135,12 +172,13 @@ def run_study(
     """
     out = Path(out)
     require_unlocked(out)
-    study = study if isinstance(study, Study) else open_study(study)
-    labels = tuple(participant_labels)
-    chosen = study.select(labels) if labels else study
     protocol = (
         protocol if isinstance(protocol, Protocol) else load_protocol(Path(protocol) if protocol else None)
     )
+    study = study if isinstance(study, Study) else open_study(study, images=protocol.images)
+    protocol = protocol_with_visits(protocol, visits, study)
+    labels = tuple(participant_labels)
+    chosen = study.select(labels) if labels else study
     if masks is not None and not masks.is_dir():
         msg = f"no folder of masks at {masks}"
         raise StudyError(msg)
@@ -148,6 +186,10 @@ def run_study(
     if randomization is not None:
         # a list that does not fit is refused before the night's work, not after it
         randomized_arms(randomization, participants=known)
+    remarks = tuple(each.sentence for each in text_remarks(chosen.participants, study_id=protocol.study_id))
+    if on_note is not None:
+        for remark in remarks:
+            on_note(remark)
     with output_lock(out):
         require_unlocked(out)  # a lock may have been signed since
         write_dataset_description(out)
@@ -156,12 +198,15 @@ def run_study(
         save_study(study.root, out)
         baselines = _baseline_scans(study, protocol)
         cases = [Case(p, study.root, out, protocol, masks, baselines) for p in chosen.participants]
+        passed_over = _passed_over(chosen)
+        save_passed_over(passed_over, out)
         todo, kept = _split(cases, on_progress)
         changed = _noted_changes(todo, out)
         for done in run_batch(todo, run_case, jobs=jobs, executor=executor, scheduler=scheduler):
             record = done.result or _fault(done.task, done.error)
             if on_progress is not None:
-                on_progress(record.participant_id, "failed" if done.error else "done", len(record.visits))
+                state: State = "failed" if done.error else "done"
+                on_progress(record.participant_id, state, _measured_count(record))
         store = ReviewedStore(out, protocol)
         records = tuple(store)
         tables = tabulated(store, protocol, records=records, randomization=randomization)
@@ -169,7 +214,9 @@ def run_study(
         report = reported(records, out, protocol, study=study.root, truth=compared)
     unused = unused_masks(masks, study.participants) if masks is not None else ()
     counts = len(todo), kept
-    return RunSummary(out, tables, report.path, records, *counts, unused, changed, report.notes)
+    return RunSummary(
+        out, tables, report.path, records, *counts, unused, changed, report.notes, passed_over, remarks
+    )
 
 
 def _baseline_scans(study: Study, protocol: Protocol) -> tuple[BaselineScan, ...]:
@@ -180,6 +227,16 @@ def _baseline_scans(study: Study, protocol: Protocol) -> tuple[BaselineScan, ...
         for p, session in sessions
         if session is not None and "flair" in session.files
     )
+
+
+def _passed_over(study: Study) -> tuple[PassedOver, ...]:
+    """Return every file of a study that is not used."""
+    own = (passed for participant in study.participants for passed in participant.passed_over)
+    return (*own, *study.passed_over)
+
+
+def _measured_count(record: ParticipantRecord) -> int:
+    return sum(visit.status == "measured" for visit in record.visits)
 
 
 def _noted_changes(todo: Iterable[CaseTask], out: Path) -> tuple[str, ...]:
@@ -208,7 +265,7 @@ def _split(cases: Iterable[Case], on_progress: Progress | None) -> tuple[list[Ca
             continue
         kept += 1
         if on_progress is not None:
-            on_progress(record.participant_id, "kept", len(record.visits))
+            on_progress(record.participant_id, "kept", _measured_count(record))
     return todo, kept
 
 
@@ -236,7 +293,8 @@ def _fault(task: CaseTask, error: Exception | None) -> ParticipantRecord:
     """
     case = task.case
     kind = "" if isinstance(error, InfarctVolError) else f"unexpected {type(error).__name__}: "
-    reason = f"{case.participant.participant_id}: {kind}{error}; run again with -v, and report it if it stays"
+    told = " ".join(str(error).split())  # a cell of the tables is one line
+    reason = f"{case.participant.participant_id}: {kind}{told}; run again with -v, and report it if it stays"
     record = failed_record(case, reason=reason)
     save_record(record, case.out, label=case.participant.label)
     return record

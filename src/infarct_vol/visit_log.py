@@ -5,8 +5,6 @@ A step that fails leaves the parameters it was to give without a value, and with
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +18,7 @@ from infarct_vol.atlas import NAME as TEMPLATE
 from infarct_vol.atlas import BrainMap
 from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
-from infarct_vol.errors import InfarctVolError, RegistrationError
+from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError, fault_reason
 from infarct_vol.external import Edit, ExternalMask, masks_without_image, outside_brain
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
@@ -43,9 +41,6 @@ from infarct_vol.visits import Visit, assign_visits
 
 BASELINE_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_dwi", "infarct_flair")
 FOLLOWUP_PARAMETERS: tuple[Parameter, ...] = ("infarct", "infarct_flair", "cavity", "new_lesion")
-
-
-_LOG = logging.getLogger(__name__)
 
 
 class MissingScanError(InfarctVolError):
@@ -111,28 +106,15 @@ class VisitLog:
             status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
             self._without_value(parameters, status, str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one step must not cost another's result
-            self._without_value(parameters, "failed", self._fault(error))
-
-    @contextmanager
-    def visit_work(self) -> Iterator[None]:
-        """Run all work on the visit; a fault between its steps costs what has no value yet, and no more."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - a fault in one visit must not cost another's result
-            reason = str(error) if isinstance(error, InfarctVolError) else self._fault(error)
-            self._without_value(self.parameters, "failed", reason)
+            self.faulty = True
+            where = f"{self.participant.participant_id} {self.session_id}"
+            self._without_value(parameters, "failed", fault_reason(error, where=where))
 
     def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
         """Leave parameters without a value; where all have theirs already, the reason is a flag."""
         missing = [parameter for parameter in parameters if parameter not in self._outcomes]
         self._outcomes.update({parameter: _Outcome(status, reason=reason) for parameter in missing})
         self.flags.extend([] if missing else [reason])
-
-    def _fault(self, error: Exception) -> str:
-        """Note a fault, so that the visit is tried again, and return the reason it leaves."""
-        self.faulty = True
-        _LOG.debug("fault in %s %s", self.participant.participant_id, self.session_id, exc_info=error)
-        return _fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
 
     @contextmanager
     def excused(self, external: ExternalMask | None) -> Iterator[None]:
@@ -143,6 +125,12 @@ class VisitLog:
             if external is None:
                 raise
             self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {error}")
+        except Exception as error:
+            if external is None:
+                raise
+            self.faulty = True
+            reason = fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
+            self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {reason}")
 
     def counted(
         self, external: ExternalMask | None, automatic: LesionMask | None, brain: BrainMask | None
@@ -164,11 +152,30 @@ class VisitLog:
         return automatic, None
 
     def require(self, reader: SessionReader, modality: Modality) -> None:
-        """Raise `MissingScanError` unless the session holds an image of this modality."""
+        """Raise unless the session holds an image of this modality that can be used.
+
+        Raises
+        ------
+        ScanRefusedError
+            If there is one, or several, and the session's problem with it says why it cannot be used.
+        MissingScanError
+            If there is none.
+        """
+        where = str(self.participant.identity(reader.session, modality))
+        if modality in reader.session.problems:
+            raise ScanRefusedError(reader.session.problems[modality], where=where)
         if not reader.has(modality):
-            where = str(self.participant.identity(reader.session, modality))
             msg = f"the session holds no {MODALITY_LABELS[modality]} image"
             raise MissingScanError(msg, where=where)
+
+    def require_told(self, reader: SessionReader, *modalities: Modality) -> None:
+        """Raise `ScanRefusedError` where an image that may be absent is there and cannot be used.
+
+        Without it another number would come out than with it.
+        """
+        for modality in modalities:
+            if modality in reader.session.problems:
+                self.require(reader, modality)
 
     def measured(
         self,
@@ -253,8 +260,10 @@ class VisitLog:
         """Note that a parameter cannot be had from this visit's images."""
         self._outcomes[parameter] = _Outcome("not_measurable", reason)
 
-    def registered(self, transform: RigidTransform, fixed: Scan, *, source: str, target: str) -> None:
-        """Write a transform from points of ``fixed`` with its verdict.
+    def registered(
+        self, transform: RigidTransform, fixed: Scan, moving: Scan, *, source: str, target: str
+    ) -> None:
+        """Write a transform from points of ``fixed`` to points of ``moving`` with its verdict.
 
         Raises
         ------
@@ -283,7 +292,8 @@ class VisitLog:
             )
         )
         where = f"{self.participant.participant_id} {self.session_id}"
-        transform.passed(f"{source} to {target}", where=where)
+        files = f"{fixed.identity.file_name}, {moving.identity.file_name}"
+        transform.passed(f"{source} to {target} ({files})", where=where)
         if verdict == "WARN":
             self.flags.append(f"registration of {source} to {target} is doubtful: {'; '.join(reasons)}")
 
@@ -317,7 +327,8 @@ class VisitLog:
     def takes_place_of(self, nearer: VisitLog) -> None:
         """Make this session the visit of one nearer to the target day that gave no volume."""
         primary = nearer._outcomes[nearer.parameters[0]]
-        reason = f"{nearer.session_id}, nearer to the target day, gave no volume: {primary.reason}"
+        rank = "later before first dose" if nearer.visit.name == "baseline" else "nearer to the target day"
+        reason = f"{nearer.session_id}, {rank}, gave no volume: {primary.reason}"
         self.visit = replace(self.visit, name=nearer.visit.name, reason="", flags=(*self.visit.flags, reason))
         self.flags.append(reason)
 
@@ -397,16 +408,6 @@ class VisitLog:
             new_ml=self.accounting.new_ml if self.accounting else None,
             atlas=self._atlas,
         )
-
-
-def _fault_reason(error: BaseException, *, where: str) -> str:
-    """Return what a row says of a fault nobody foresaw: its kind, its place in the program, what to do."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return (
-        f"{where}: unexpected {type(error).__name__}{place}: {error}; run again with --jobs 1 -v, "
-        "and report it if it stays"
-    )
 
 
 def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

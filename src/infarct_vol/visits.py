@@ -6,12 +6,14 @@ outcomes are placed by the same functions as the scans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from infarct_vol.dates import Timing, days_from_target, timing
+from infarct_vol.dates import Timing, days_from_target, in_order, timing
+from infarct_vol.errors import UsageError
+from infarct_vol.protocol import Protocol
 from infarct_vol.settings import VisitName, VisitSettings, VisitWindow
-from infarct_vol.study import Participant, Session
+from infarct_vol.study import Participant, Session, Study
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,20 @@ class Visit:
 
 
 def window_of(when: Timing, windows: Mapping[VisitName, VisitWindow]) -> tuple[VisitName, str]:
-    """Return the visit whose window holds a study day, or ``early`` or ``unscheduled`` with the reason."""
+    """Return the visit whose window holds a study day, or ``early`` or ``unscheduled`` with the reason.
+
+    Where a date is partial, the visit whose window holds every day it may have.
+    """
+    if when.days is not None:
+        held = [name for name, window in windows.items() if all(window.holds(day) for day in when.days)]
+        return (held[0], "") if held else ("unscheduled", when.problem)
     if when.problem or when.day is None:
         return "unscheduled", when.problem or "acquisition or first-dose date unknown, so no study day"
     names = [name for name, window in windows.items() if window.holds(when.day)]
     if names:
         return names[0], ""
+    if when.is_zone_open:
+        return "unscheduled", f"{_ZONE.format(what='acquisition')}, so its study day is not known; state both"
     follow_up = next((w.first_day for name, w in windows.items() if name != "baseline"), None)
     reason = f"study day {when.day} lies in no analysis window"
     return ("early" if follow_up is not None and 1 < when.day < follow_up else "unscheduled"), reason
@@ -59,32 +69,71 @@ def not_before_dose(
 ) -> str:
     """Say why a scan, or ``what`` it is, cannot be a baseline.
 
-    Empty where it precedes the dose, or no date is known.
+    Empty where it precedes the dose, or where no date tells.
     """
-    if when.day is None or when.before_dose:
+    if when.before_dose or (when.day is None and when.before_dose is None):
         return ""
-    if when.day > 1:
-        dates = str(acq_time)[:10], str(first_dose_time)[:10]
-        return f"{what} of {dates[0]} is later than first dose on {dates[1]}, so it is no baseline"
+    acquired, dosed = str(acq_time), str(first_dose_time)
     if when.before_dose is False:
-        return f"{what} is later than first dose on the same day, so it is no baseline"
-    if len(str(acq_time)) <= 10 or len(str(first_dose_time)) <= 10:
+        if when.day == 1 and not when.in_utc:
+            return f"{what} is later than first dose on the same day, so it is no baseline"
+        return f"{what} {_against(when, acquired, 'later than', dosed)}, so it is no baseline"
+    if not when.is_zone_open:
         return f"{what} and first dose are on one day and not known to be in order; state both times"
-    return f"{what} and first dose are on one day, and only one of them states its time zone; state both"
+    if when.day == 1:
+        return f"{what} and first dose are on one day, and only one of them states its time zone; state both"
+    return f"{_ZONE.format(what=what)}, so it is not known to be a baseline; state both"
+
+
+def not_after_dose(
+    when: Timing, *, acq_time: str | None, first_dose_time: str | None, visit: VisitName, what: str = "scan"
+) -> str:
+    """Say why a scan, or ``what`` it is, cannot be a visit after the first dose.
+
+    Empty where it is not known to precede the dose.
+    """
+    if when.before_dose:
+        order = _against(when, str(acq_time), "no later than", str(first_dose_time))
+        return f"{what} {order}, so it is no {visit}"
+    if when.is_zone_open:
+        return f"{_ZONE.format(what=what)}, so it is not known to be {visit}; state both"
+    return ""
+
+
+_ZONE = "{what} and first dose are at most a day apart, and only one of them states its time zone"
+
+
+def _against(when: Timing, acquired: str, order: str, dosed: str) -> str:
+    """Say how two times lie to each other: their dates, or both in full where their time zones count."""
+    if when.in_utc:
+        return f"of {acquired} is {order} first dose on {dosed}, by the time zones that they state"
+    return f"of {acquired[:10]} is {order} first dose on {dosed[:10]}"
 
 
 def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Visit, ...]:
     """Return every visit of the protocol in time order, then the sessions that are none of them.
 
-    Several sessions in one visit: the nearest to the target day is taken, a tie goes to the earlier one,
-    and the others stand by, best first, for the case that it cannot be measured (``instead_of``). A scan
-    after first dose, or not known to precede it, is no candidate for baseline.
+    Several sessions in one visit: at baseline the last before first dose is taken, as the R package admiral
+    does; later the nearest to the target day, and of two as near the earlier. Sessions of one time, or
+    without one, go by their labels in alphabetical order. The others stand by, best first, for the case that
+    the session taken cannot be measured (``instead_of``). A scan after first dose, or not known to precede
+    it, is no candidate for baseline; one before it is none for a later visit.
+
+    Where a date is not stated the session's label counts, with a flag. Where one is partial, the visit whose
+    window holds every day it may be; without such a visit the label, if its window holds one of the days.
+    The only session of a participant is the baseline where neither date nor label tells; several such
+    sessions are refused with the question which is which.
     """
     windows = settings.windows()
     candidates: dict[VisitName, list[_Placed]] = {name: [] for name in windows}
     others: list[Visit] = []
+    untold = _untold_sessions(participant, settings)
     for session in participant.sessions:
-        placed = _placed(session, participant, settings)
+        if session in untold and len(untold) > 1:
+            asked = replace(session, problem=session.problem or _which_visit(participant, untold))
+            others.append(Visit("unscheduled", asked, flags=session.remarks))
+            continue
+        placed = _only_session(session) if session in untold else _placed(session, participant, settings)
         if placed.name in candidates:
             candidates[placed.name].append(placed)
         else:
@@ -93,12 +142,12 @@ def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Vi
             )
     visits = []
     for name, window in windows.items():
-        ranked = _ranked(candidates[name], window)
+        ranked = _ranked(name, candidates[name], window)
         if not ranked:
             visits.append(Visit(name, None, reason=f"no session for {name}"))
             continue
         visits.append(_visit(name, ranked[0], window))
-        others.extend(_stand_in(name, placed, window) for placed in ranked[1:])
+        others.extend(_stand_in(name, placed, ranked[0], window) for placed in ranked[1:])
     return (*visits, *others)
 
 
@@ -114,47 +163,176 @@ class _Placed:
     flags: tuple[str, ...] = ()
 
 
+def _untold_sessions(participant: Participant, settings: VisitSettings) -> tuple[Session, ...]:
+    """Return the sessions with images of which neither date nor label says what visit they are.
+
+    One of them counts only where it is the participant's only session with images.
+    """
+    with_images = [s for s in participant.sessions if s.has_images]
+    undated = [s for s in with_images if s.acq_time is None or participant.first_dose_time is None]
+    untold = tuple(s for s in undated if _visit_of_label(s, settings) is None)
+    return untold if len(untold) > 1 or len(with_images) == 1 else ()
+
+
+def _only_session(session: Session) -> _Placed:
+    flag = f"{session.session_id} is the only session and its date is not stated: taken as baseline"
+    return _Placed(session, "baseline", Timing(None), flags=(*session.remarks, flag))
+
+
+def _which_visit(participant: Participant, untold: tuple[Session, ...]) -> str:
+    names = [session.session_id for session in untold]
+    lines = " ".join(f"--visit {name}={visit}" for name, visit in zip(names, _ASKED, strict=False))
+    return (
+        f"neither dates nor labels say which visits {', '.join(names)} of {participant.participant_id} are; "
+        f"say it, such as {lines}, or by [visits] map in the protocol"
+    )
+
+
+_ASKED = ("baseline", "month1", "month3", "month6")
+
+
+def with_visit_map(settings: VisitSettings, stated: Iterable[str], sessions: Iterable[str]) -> VisitSettings:
+    """Return settings that take sessions for the visits stated, such as ``ses-01=baseline``.
+
+    Parameters
+    ----------
+    settings
+        Visits of the protocol; what is stated is added to its map.
+    stated
+        Texts ``SESSION=VISIT``.
+    sessions
+        Session ids of the study.
+
+    Raises
+    ------
+    UsageError
+        If a text is of another form, or names a session or visit that there is none of.
+    """
+    known = {name.removeprefix("ses-").casefold() for name in sessions}
+    found: dict[str, VisitName] = dict(settings.map)
+    for text in stated:
+        label, equals, visit = text.partition("=")
+        names = [name for name in settings.windows() if name == visit.strip()]
+        if not equals or not names:
+            visits = ", ".join(settings.windows())
+            msg = f"--visit {text}: expected SESSION=VISIT with a visit of {visits}, such as ses-01=baseline"
+            raise UsageError(msg)
+        if label.strip().removeprefix("ses-").casefold() not in known:
+            msg = (
+                f"--visit {text}: the study has no session {label.strip()}; it has {', '.join(sorted(known))}"
+            )
+            raise UsageError(msg)
+        found[label.strip()] = names[0]
+    return settings.model_copy(update={"map": found})
+
+
+def protocol_with_visits(protocol: Protocol, visits: Iterable[str], study: Study) -> Protocol:
+    """Return a protocol that takes the sessions of a study for the visits stated; see `with_visit_map`.
+
+    Raises
+    ------
+    UsageError
+        If a text is not of the form SESSION=VISIT, or names what there is none of.
+    """
+    stated = tuple(visits)
+    if not stated:
+        return protocol
+    sessions = {session.session_id for one in study.participants for session in one.sessions}
+    return protocol.model_copy(update={"visits": with_visit_map(protocol.visits, stated, sessions)})
+
+
 def _placed(session: Session, participant: Participant, settings: VisitSettings) -> _Placed:
+    dosed = participant.first_dose_time
     when = timing(session.acq_time, participant.first_dose_time)
-    named = _visit_of_label(session, settings)
-    undated = session.acq_time is None or participant.first_dose_time is None
-    by_label = settings.assign_by == "label" or (undated and not when.problem)
-    flags: list[str] = []
-    if by_label:
-        name: VisitName = named or "unscheduled"
-        reason = "" if named else f"session label {session.session_id} is no visit of the protocol"
-        if settings.assign_by == "date" and named:
-            absent = "acquisition" if session.acq_time is None else "first dose"
-            flags.append(f"no study day, because the date of {absent} is not stated: {name} by its label")
-        elif when.problem and named:
-            flags.append(when.problem)
+    if settings.assign_by == "label" or session.acq_time is None or dosed is None:
+        name, reason, told = _by_label(session, when, settings)
+    elif when.days is not None:
+        name, reason, told = _by_partial_date(session, when, settings)
     else:
-        name, reason = window_of(when, settings.windows())
-        if named and name != named:
-            place = f"in the window of {name}" if not reason else "in no window"
-            flags.append(f"session label {session.session_id} says {named}, study day {when.day} is {place}")
+        name, reason, told = _by_date(session, when, settings)
     refusal = ""
     if name == "baseline":
-        refusal = not_before_dose(
-            when, acq_time=session.acq_time, first_dose_time=participant.first_dose_time
+        refusal = not_before_dose(when, acq_time=session.acq_time, first_dose_time=dosed)
+    elif name in settings.windows():
+        refusal = not_after_dose(when, acq_time=session.acq_time, first_dose_time=dosed, visit=name)
+    flags = (*session.remarks, *([when.note] if when.note else []), *told)
+    return _Placed(session, name, when, reason, refusal, flags)
+
+
+def _by_label(session: Session, when: Timing, settings: VisitSettings) -> tuple[VisitName, str, list[str]]:
+    """Return visit, reason and flags of a session whose label counts."""
+    named = _visit_of_label(session, settings)
+    if named is None:
+        return "unscheduled", f"session label {session.session_id} is no visit of the protocol", []
+    if settings.assign_by == "date":
+        absent = "acquisition" if session.acq_time is None else "first dose"
+        return (
+            named,
+            "",
+            [f"no study day, because the date of {absent} is not stated: {named} by its label"],
         )
-    return _Placed(session, name, when, reason, refusal, tuple(flags))
+    return named, "", [when.problem] if when.problem else []
+
+
+def _by_partial_date(
+    session: Session, when: Timing, settings: VisitSettings
+) -> tuple[VisitName, str, list[str]]:
+    """Return visit, reason and flags of a session where its date or that of the first dose is partial."""
+    windows = settings.windows()
+    name, reason = window_of(when, windows)
+    named = _visit_of_label(session, settings)
+    if not reason:
+        contradicted = named is not None and named != name
+        label = [f"session label {session.session_id} says {named}, its date is in the window of {name}"]
+        return name, "", [when.problem, *(label if contradicted else [])]
+    if named is not None and when.days is not None and windows[named].meets(*when.days):
+        return named, "", [f"{when.problem}; {named} by its label"]
+    return "unscheduled", reason, []
+
+
+def _by_date(session: Session, when: Timing, settings: VisitSettings) -> tuple[VisitName, str, list[str]]:
+    """Return visit, reason and flags of a session whose study day counts."""
+    name, reason = window_of(when, settings.windows())
+    named = _visit_of_label(session, settings)
+    if named is None or name == named:
+        return name, reason, []
+    place = f"in the window of {name}" if not reason else "in no window"
+    return (
+        name,
+        reason,
+        [f"session label {session.session_id} says {named}, study day {when.day} is {place}"],
+    )
 
 
 def _visit_of_label(session: Session, settings: VisitSettings) -> VisitName | None:
     label = session.session_id.removeprefix("ses-").casefold()
+    mapped = {key.removeprefix("ses-").casefold(): visit for key, visit in settings.map.items()}
+    if label in mapped:
+        return mapped[label]
     names = (n for n, w in settings.windows().items() if label in {x.casefold() for x in w.labels})
     return next(names, None)
 
 
-def _ranked(candidates: list[_Placed], window: VisitWindow) -> list[_Placed]:
-    def rank(placed: _Placed) -> tuple[bool, float, str, str]:
-        day = placed.when.day
-        distance = days_from_target(day, window.target_day) if day is not None else float("inf")
-        # a session without a time comes last
-        return bool(placed.refusal), distance, placed.session.acq_time or "~", placed.session.session_id
+def _ranked(name: VisitName, candidates: list[_Placed], window: VisitWindow) -> list[_Placed]:
+    """Return the candidates of a visit, best first; those that are refused, or have no date, come last."""
+    times = in_order({placed.session.acq_time for placed in candidates if placed.session.acq_time})
+
+    def rank(placed: _Placed) -> tuple[bool, float, float, str]:
+        time = times.get(placed.session.acq_time or "", float("inf"))
+        if name == "baseline":
+            distance = float(placed.when.before_dose is None)
+            time = -time if time != float("inf") else time
+        else:
+            distance = _apart(placed, window)
+        return bool(placed.refusal), distance, time, placed.session.session_id
 
     return sorted(candidates, key=rank)
+
+
+def _apart(placed: _Placed, window: VisitWindow) -> float:
+    """Return the days from the target day; infinite where there is no study day."""
+    day = placed.when.day
+    return float("inf") if day is None else days_from_target(day, window.target_day)
 
 
 def _visit(name: VisitName, placed: _Placed, window: VisitWindow) -> Visit:
@@ -164,13 +342,33 @@ def _visit(name: VisitName, placed: _Placed, window: VisitWindow) -> Visit:
     return Visit(name, placed.session, placed.when.day, flags=flags)
 
 
-def _stand_in(name: VisitName, placed: _Placed, window: VisitWindow) -> Visit:
+def _stand_in(name: VisitName, placed: _Placed, chosen: _Placed, window: VisitWindow) -> Visit:
     day = placed.when.day
     if placed.refusal:
         return Visit("unscheduled", placed.session, day, reason=placed.refusal, flags=placed.flags)
-    reason = f"another session is nearer to the target day of {name}"
     flags = (*placed.flags, *_distance_flags(day, window))
+    reason = _reason_not_taken(name, placed, chosen, window)
     return Visit("unscheduled", placed.session, day, reason=reason, flags=flags, instead_of=name)
+
+
+def _reason_not_taken(name: VisitName, placed: _Placed, chosen: _Placed, window: VisitWindow) -> str:
+    """Say by which rule another session was taken for the visit."""
+    stated = {each.session.acq_time for each in (placed, chosen)}
+    if None in stated:
+        return f"another session of {name} is taken, and no date tells which is the right one"
+    times = in_order(text for text in stated if text is not None)
+    is_one_time = len(set(times.values())) == 1
+    if name == "baseline":
+        if placed.when.before_dose is None and chosen.when.before_dose:
+            return "another session is known to precede first dose"
+        if not is_one_time:
+            known = "an earlier scan before first dose"
+            return known if placed.when.before_dose else "an earlier scan; the last of baseline is taken"
+    elif _apart(placed, window) > _apart(chosen, window):
+        return f"another session is nearer to the target day of {name}"
+    elif not is_one_time:
+        return f"another session is as near to the target day of {name}, and earlier"
+    return f"{chosen.session.session_id} has the same time and comes first by its label"
 
 
 def _distance_flags(day: int | None, window: VisitWindow) -> tuple[str, ...]:

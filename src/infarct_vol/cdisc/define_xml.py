@@ -90,6 +90,8 @@ def define_xml(
 ) -> bytes:
     """Return the define.xml of datasets whose transport files lie beside it.
 
+    A dataset that does not fit a transport file is named by its Dataset-JSON file.
+
     Parameters
     ----------
     created
@@ -224,7 +226,8 @@ def _dataset(parts: _Parts, dataset: Dataset, *, standard: Standard | None) -> N
         element.append(reference)
         _variable(parts, dataset, variable)
     ET.SubElement(element, "def:Class", {"Name": dataset.class_name})
-    element.append(_leaf(leaf, href=f"{name.lower()}.xpt", title=f"{name.lower()}.xpt"))
+    file_name = f"{name.lower()}.{'xpt' if dataset.fits_transport else 'json'}"
+    element.append(_leaf(leaf, href=file_name, title=file_name))
     parts.datasets[name] = element
 
 

@@ -42,10 +42,16 @@ _LAST_DAY = (dt.date(3999, 12, 31) - SAS_EPOCH).days  # to SAS the year 4000 is 
 _SMALLEST, _LARGEST = 16.0**-65, (1 - 2.0**-53) * 16.0**63  # of a double in IBM hexadecimal floating point
 
 
-def checked(dataset: Dataset) -> Dataset:
+def checked(dataset: Dataset, *, for_transport: bool = True) -> Dataset:
     """Return a dataset that can be written in every format, with lengths and date formats filled in.
 
     The frame is neither copied nor changed.
+
+    Parameters
+    ----------
+    for_transport
+        False: the limits that the SAS transport format alone has, of the length of a text and the size of a
+        number, are not held; the dataset can be written as Dataset-JSON, and described in define.xml.
 
     Raises
     ------
@@ -57,6 +63,7 @@ def checked(dataset: Dataset) -> Dataset:
     """
     if dataset.is_checked:
         return dataset
+    dataset = replace(dataset, fits_transport=for_transport)
     _check_names(dataset)
     _check_columns(dataset)
     _check_keys(dataset)
@@ -169,7 +176,11 @@ def _as_number(text: str, *, where: str) -> float:
 
 def _row_key(dataset: Dataset, row: int) -> str:
     cells = dataset.frame.iloc[row]
-    return ", ".join(f"{key} = {cells[key]}" for key in dataset.keys)
+    return ", ".join(f"{key} = {_short(str(cells[key]))}" for key in dataset.keys)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _refuse(dataset: Dataset, variable: Variable, bad: npt.NDArray[np.bool_], told: str, remedy: str) -> None:
@@ -177,8 +188,7 @@ def _refuse(dataset: Dataset, variable: Variable, bad: npt.NDArray[np.bool_], to
     if bad.any():
         row = int(np.argmax(bad))
         found = dataset.frame[variable.name].iloc[row]
-        shown = repr(found) if isinstance(found, str) else str(found)
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+        shown = _short(repr(found) if isinstance(found, str) else str(found))
         more = f" and {int(bad.sum()) - 1} more rows" if bad.sum() > 1 else ""
         msg = f"row {_row_key(dataset, row)}{more}: expected {told}, found {shown}; {remedy}"
         raise DatasetError(msg, where=f"{dataset.name}.{variable.name}")
@@ -224,7 +234,7 @@ def _checked_text(dataset: Dataset, variable: Variable) -> Variable:
     refuse((not isinstance(each, str) for each in values), "text", 'make it str, "" where missing')
     refuse((bool(_CONTROL.search(each)) for each in values), "text without control characters", "remove them")
     sizes = [text_bytes(each) for each in values]
-    limit = variable.length or TEXT_LIMIT_BYTES
+    limit = variable.length or (TEXT_LIMIT_BYTES if dataset.fits_transport else max(sizes, default=0))
     refuse((size > limit for size in sizes), f"at most {limit} bytes of UTF-8", "split or shorten it")
     refuse(
         (each.endswith(" ") for each in values), "no blank at the end", "strip it: a transport file loses it"
@@ -240,7 +250,7 @@ def _checked_text(dataset: Dataset, variable: Variable) -> Variable:
 
 def _text_length(dataset: Dataset, variable: Variable, longest: int) -> int:
     length = max(longest, 1) if variable.length is None else variable.length
-    if not 1 <= length <= TEXT_LIMIT_BYTES:
+    if length < 1 or (length > TEXT_LIMIT_BYTES and dataset.fits_transport):
         msg = f"length {length}: expected 1 to {TEXT_LIMIT_BYTES} bytes; correct it or leave it out"
         raise DatasetError(msg, where=f"{dataset.name}.{variable.name}")
     return length
@@ -255,7 +265,8 @@ def _check_numbers(dataset: Dataset, variable: Variable) -> None:
     known, size = ~np.isnan(found), np.abs(found)
     _refuse(dataset, variable, np.isinf(found), "a finite number", "leave it missing and say why")
     beyond = known & (size > 0) & ((size < _SMALLEST) | (size > _LARGEST))
-    _refuse(dataset, variable, beyond, "a number a transport file can hold", "change its unit")
+    if dataset.fits_transport:
+        _refuse(dataset, variable, beyond, "a number a transport file can hold", "change its unit")
     if variable.kind != "float":
         whole = "a whole number" if variable.kind == "integer" else "a whole number of days"
         _refuse(dataset, variable, known & (found != np.floor(found)), whole, "round it or make it a float")

@@ -120,6 +120,8 @@ class Dataset:
         CDISC class, such as ``BASIC DATA STRUCTURE``.
     is_checked
         Whether `infarct_vol.cdisc.metadata.checked` returned it, so that no writer checks it again.
+    fits_transport
+        Whether a SAS transport file can hold it; one that does not fit is written in the other formats.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Dataset:
     class_name: str
     value_level: tuple[ValueLevel, ...] = ()
     is_checked: bool = False
+    fits_transport: bool = True
 
 
 def parsed_format(display_format: str) -> tuple[str, int, int]:

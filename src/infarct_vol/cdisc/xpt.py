@@ -76,6 +76,9 @@ def ibm_bytes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
 
 
 def _chunks(dataset: Dataset, *, created: datetime) -> Iterator[bytes]:
+    if not dataset.fits_transport:
+        msg = "it was checked for the other formats alone; check it for transport files"
+        raise DatasetError(msg, where=dataset.name)
     if _ends_in_blanks(dataset):
         msg = "the last row has no value: expected one, since blank rows at the end are lost; remove the row"
         raise DatasetError(msg, where=dataset.name)

@@ -50,8 +50,8 @@ def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSe
     if problem:
         ours, theirs = MODALITY_LABELS[image.modality], MODALITY_LABELS[other.modality]
         msg = (
-            f"{_name(other)} does not belong to {_name(image)}: {problem}. Expected: {theirs} and {ours} of "
-            "one acquisition. Check participant, visit, left and right, and export both images again"
+            f"{_pair(image, other)}: {problem}. Expected: {theirs} and {ours} of one acquisition. Check "
+            "participant, visit, left and right, and export both images again"
         )
         raise PairError(msg, where=str(other.identity))
     return _doubts(image, other, found, warn=warn, checks=checks)
@@ -108,8 +108,8 @@ def require_one_examination(image: Scan, other: Scan) -> None:
     field = next((name for name in fields if _differ(image.sidecar.get(name), other.sidecar.get(name))), "")
     if field:
         msg = (
-            f"{_name(other)} does not belong to {_name(image)}: their sidecars differ in {field}, so they "
-            "are of two examinations. Put the images of one examination together, or correct the sidecars"
+            f"{_pair(image, other)}: their sidecars differ in {field}, so they are of two examinations. Put "
+            "the images of one examination together, or correct the sidecars"
         )
         raise PairError(msg, where=str(other.identity))
 
@@ -131,6 +131,5 @@ def _time(text: str) -> datetime | None:
         return None
 
 
-def _name(scan: Scan) -> str:
-    label = MODALITY_LABELS[scan.modality]
-    return f"{scan.identity.path.name} ({label})" if scan.identity.path else f"the {label} image"
+def _pair(image: Scan, other: Scan) -> str:
+    return f"{other.identity.file_name} does not belong to {image.identity.file_name}"

@@ -12,21 +12,36 @@ from infarct_vol.files.plain_text import decoded_text
 
 
 def nifti_stem(path: Path) -> str:
-    """Return a NIfTI file's name without ``.nii`` or ``.nii.gz``."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    """Return a NIfTI file's name without ``.nii`` or ``.nii.gz``, in whatever case they are written."""
+    name = path.name[:-3] if path.name.lower().endswith(".nii.gz") else path.name
+    return name[:-4] if name.lower().endswith(".nii") else name
 
 
-def read_sidecar(path: Path) -> dict[str, object]:
-    """Return the JSON object beside a NIfTI file, or an empty one where there is none.
+def read_sidecar(path: Path, sidecars: Sequence[Path] | None = None) -> dict[str, object]:
+    """Return the fields of the JSON beside a NIfTI file, or of those that hold for it; empty without one.
+
+    Parameters
+    ----------
+    path
+        The image.
+    sidecars
+        JSON files that hold for it, the nearest last, whose fields win; default: the one of its name.
 
     Raises
     ------
     HeaderError
-        If the sidecar is not a JSON object, states a field twice with two values, or a number that is none.
+        If a sidecar is not a JSON object, states a field twice with two values, or a number that is none.
     """
-    sidecar = path.with_name(nifti_stem(path) + ".json")
-    if not sidecar.is_file():
-        return {}
+    if sidecars is None:
+        beside = path.with_name(nifti_stem(path) + ".json")
+        sidecars = (beside,) if beside.is_file() else ()
+    fields: dict[str, object] = {}
+    for sidecar in sidecars:
+        fields |= _json_object(sidecar)
+    return fields
+
+
+def _json_object(sidecar: Path) -> dict[str, object]:
     try:
         value = strict_json(decoded_text(sidecar.read_bytes()))
     except (ValueError, RecursionError, OSError) as error:

@@ -151,7 +151,7 @@ def load_image(file: ScanFile, *, identity: Identity, protocol: Protocol) -> Sca
     ScanRefusedError
         As `infarct_vol.nifti.load_scan`.
     """
-    scan = load_scan(file.path, identity=identity, geometry=protocol.geometry)
+    scan = load_scan(file.path, identity=identity, geometry=protocol.geometry, sidecars=file.sidecars)
     if file.modality != "b0" or file.bval is None or "DiffusionBValue" in scan.sidecar:
         return scan
     try:
@@ -171,7 +171,7 @@ def load_diffusion_series(file: ScanFile, *, identity: Identity, protocol: Proto
     DamagedFileError
         If one of them is not a table of numbers.
     """
-    series = load_series(file.path, identity=identity, geometry=protocol.geometry)
+    series = load_series(file.path, identity=identity, geometry=protocol.geometry, sidecars=file.sidecars)
     if file.bval is None:
         msg = (
             f"{file.path.name} has no .bval file beside it; write its b-values, one for each volume, into "

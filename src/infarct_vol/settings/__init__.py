@@ -7,6 +7,7 @@ the meaning and where the number comes from.
 from infarct_vol.settings.acute import AcuteSettings
 from infarct_vol.settings.brain import BrainSettings
 from infarct_vol.settings.followup import FollowUpSettings
+from infarct_vol.settings.images import ImageSettings
 from infarct_vol.settings.outcomes import OutcomeSettings, OutcomesSettings
 from infarct_vol.settings.registration import RegistrationSettings
 from infarct_vol.settings.review import EndpointRule, ReviewSettings
@@ -25,6 +26,7 @@ __all__ = [
     "BrainSettings",
     "EndpointRule",
     "FollowUpSettings",
+    "ImageSettings",
     "OutcomeSettings",
     "OutcomesSettings",
     "RegistrationSettings",

@@ -45,6 +45,10 @@ class VisitWindow(Section):
         """Tell whether a study day lies in the window."""
         return (self.first_day is None or self.first_day <= day) and day <= self.last_day
 
+    def meets(self, first_day: int, last_day: int) -> bool:
+        """Tell whether any study day from one to another lies in the window."""
+        return first_day <= self.last_day and (self.first_day is None or self.first_day <= last_day)
+
     @property
     def text(self) -> str:
         """The window in words, such as ``16 to 60``."""
@@ -69,6 +73,12 @@ class VisitSettings(Section):
         "date",
         description="'date': by study day and the windows below, and by session label, with a flag, where a "
         "date is not stated; 'label': by session label alone",
+    )
+    map: dict[str, VisitName] = Field(
+        default_factory=dict,
+        description="which session label is which visit, for sessions whose dates or labels do not tell: "
+        '{ ses-01 = "baseline", ses-02 = "month3" }',
+        json_schema_extra={"later": True},
     )
     baseline: VisitWindow = VisitWindow(
         labels=("BL", "baseline", "V0", "V1", "screening"),

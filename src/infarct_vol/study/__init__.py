@@ -5,12 +5,13 @@ session is which visit is settled in `infarct_vol.visits`.
 """
 
 from infarct_vol.study.manifest import MANIFEST_COLUMNS
-from infarct_vol.study.model import Participant, ScanFile, Session, Study, scan_file
+from infarct_vol.study.model import Participant, PassedOver, ScanFile, Session, Study, scan_file
 from infarct_vol.study.opening import open_study
 
 __all__ = [
     "MANIFEST_COLUMNS",
     "Participant",
+    "PassedOver",
     "ScanFile",
     "Session",
     "Study",

@@ -6,40 +6,57 @@ import re
 from pathlib import Path
 
 from infarct_vol.errors import StudyError
+from infarct_vol.files import has_decimal_commas, read_text_table, stated_number
 from infarct_vol.images import Modality
-from infarct_vol.study.model import SUFFIXES, Participant, ScanFile, Session, Study, scan_file
-from infarct_vol.study.stated import checked_id, checked_time, read_table
+from infarct_vol.study.model import Participant, ScanFile, Session, Study, scan_file
+from infarct_vol.study.stated import checked_id, checked_time
 
+_IMAGES: tuple[Modality, ...] = ("dwi", "adc", "b0", "flair", "t1w")
 MANIFEST_COLUMNS = (
     *("participant_id", "visit", "acq_time", "dwi", "adc", "b0", "flair", "t1w"),
     *("bvalue", "adc_unit", "mask"),
 )
 
 
+_OF_PARTICIPANT = ("first_dose_time", "onset_time", "site")
+"""Columns that say the same on every line of a participant."""
+
+
 def study_from_manifest(path: Path) -> Study:
     """Return the study of a manifest; paths in it are relative to its folder."""
-    rows = read_table(path)
-    unknown = {key for row in rows for key in row} - {
-        *MANIFEST_COLUMNS,
-        "first_dose_time",
-        "onset_time",
-        "site",
-    }
+    keys = ("participant_id", "visit")
+    known = (*MANIFEST_COLUMNS, *_OF_PARTICIPANT)
+    table = read_text_table(path, needed=keys, known=known, keys=keys, what="manifest")
+    unknown = set(table.columns) - set(known)
     if unknown:
-        known = ", ".join(MANIFEST_COLUMNS)
-        msg = f"{path.name} has unknown columns {', '.join(sorted(unknown))}; known: {known}"
-        raise StudyError(msg)
-    grouped: dict[str, list[dict[str, str]]] = {}
-    for number, row in enumerate(rows, start=2):
-        if "participant_id" not in row or "visit" not in row:
-            msg = f"{path.name} line {number}: participant_id and visit must be filled"
-            raise StudyError(msg)
-        grouped.setdefault(checked_id(row["participant_id"], where=f"{path.name} line {number}"), []).append(
-            row
+        msg = (
+            f"{path.name} has unknown columns {', '.join(sorted(unknown))}; known: "
+            f"{', '.join(MANIFEST_COLUMNS)}"
         )
+        raise StudyError(msg)
+    decimal_commas = has_decimal_commas(row.cells.get("bvalue", "") for row in table.rows)
+    grouped: dict[str, list[dict[str, str]]] = {}
+    for line in table.rows:
+        row = line.filled()
+        if "bvalue" in row:
+            row["bvalue"] = repr(_bvalue(row["bvalue"], decimal_commas, where=table.where(line)))
+        participant_id = checked_id(row["participant_id"], where=table.where(line))
+        grouped.setdefault(participant_id, []).append(row)
     return Study(
         path.parent, tuple(_manifest_participant(k, v, manifest=path) for k, v in sorted(grouped.items()))
     )
+
+
+def _bvalue(text: str, decimal_commas: bool, *, where: str) -> float:  # noqa: FBT001
+    try:
+        bvalue = stated_number(text, decimal_commas=decimal_commas)
+    except StudyError as error:
+        msg = f"bvalue {error.message} (s/mm2)"
+        raise StudyError(msg, where=where) from None
+    if bvalue <= 0:
+        msg = f"bvalue is {text}, expected that of the diffusion-weighted image, above 0 s/mm2"
+        raise StudyError(msg, where=where)
+    return bvalue
 
 
 def _manifest_participant(participant_id: str, rows: list[dict[str, str]], *, manifest: Path) -> Participant:
@@ -49,9 +66,7 @@ def _manifest_participant(participant_id: str, rows: list[dict[str, str]], *, ma
     if twice:
         msg = f"{manifest.name}: {participant_id} has two rows for {', '.join(sorted(twice))}; leave one"
         raise StudyError(msg)
-    stated = {
-        key: {row[key] for row in rows if key in row} for key in ("first_dose_time", "onset_time", "site")
-    }
+    stated = {key: {row[key] for row in rows if key in row} for key in _OF_PARTICIPANT}
     for key, values in stated.items():
         if len(values) > 1:
             msg = f"{manifest.name}: {participant_id} has {len(values)} different values of {key}"
@@ -59,11 +74,15 @@ def _manifest_participant(participant_id: str, rows: list[dict[str, str]], *, ma
     where = f"{manifest.name} {participant_id}"
     return Participant(
         participant_id=participant_id,
-        first_dose_time=checked_time(next(iter(stated["first_dose_time"]), None), where=where),
-        onset_time=checked_time(next(iter(stated["onset_time"]), None), where=where),
+        first_dose_time=_time_of(stated, "first_dose_time", where),
+        onset_time=_time_of(stated, "onset_time", where),
         site=next(iter(stated["site"]), None),
         sessions=sessions,
     )
+
+
+def _time_of(stated: dict[str, set[str]], column: str, where: str) -> str | None:
+    return checked_time(next(iter(stated[column]), None), where=f"{where} {column}")
 
 
 def _manifest_session(row: dict[str, str], *, manifest: Path) -> Session:
@@ -73,25 +92,14 @@ def _manifest_session(row: dict[str, str], *, manifest: Path) -> Session:
         msg = f"{where}: the visit needs letters or digits"
         raise StudyError(msg)
     files: dict[Modality, ScanFile] = {}
-    for column, modality in (
-        ("dwi", "dwi"),
-        ("adc", "adc"),
-        ("b0", "b0"),
-        ("flair", "flair"),
-        ("t1w", "t1w"),
-    ):
-        if column in row:
-            files[SUFFIXES[modality]] = scan_file(SUFFIXES[modality], _inside(row[column], manifest, where))
-    try:
-        bvalue = float(row["bvalue"]) if "bvalue" in row else None
-    except ValueError:
-        msg = f"{where}: bvalue {row['bvalue']!r} is not a number (s/mm2)"
-        raise StudyError(msg) from None
+    for modality in _IMAGES:
+        if modality in row:
+            files[modality] = scan_file(modality, _inside(row[modality], manifest, where))
     return Session(
         session_id=f"ses-{label}",
-        acq_time=checked_time(row.get("acq_time"), where=where),
+        acq_time=checked_time(row.get("acq_time"), where=f"{where} acq_time"),
         files=files,
-        bvalue=bvalue,
+        bvalue=float(row["bvalue"]) if "bvalue" in row else None,
         adc_unit=row.get("adc_unit"),
         mask=_inside(row["mask"], manifest, where) if "mask" in row else None,
     )

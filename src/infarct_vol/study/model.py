@@ -11,17 +11,6 @@ from infarct_vol.errors import StudyError
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import Identity, Modality
 
-SUFFIXES: dict[str, Modality] = {
-    "trace": "dwi",
-    "dwi": "dwi",
-    "adc": "adc",
-    "s0map": "b0",
-    "b0": "b0",
-    "flair": "flair",
-    "t1w": "t1w",
-    "t2w": "t2w",
-}
-
 
 @dataclass(frozen=True)
 class ScanFile:
@@ -31,13 +20,21 @@ class ScanFile:
     path: Path
     bval: Path | None = None
     bvec: Path | None = None
+    sidecars: tuple[Path, ...] = ()
+    """JSON files that hold for the image, the nearest last."""
 
     @property
     def all_paths(self) -> tuple[Path, ...]:
-        """Every file that bears on this image, the sidecar included."""
-        sidecar = self.path.with_name(nifti_stem(self.path) + ".json")
-        extra = (sidecar if sidecar.is_file() else None, self.bval, self.bvec)
-        return (self.path, *(path for path in extra if path is not None))
+        """Every file that bears on this image, the sidecars included."""
+        return (self.path, *self.sidecars, *(p for p in (self.bval, self.bvec) if p is not None))
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A file below a participant that is not used: its path relative to the study, and why."""
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,8 @@ class Session:
     """The files of one scanning session.
 
     ``bvalue`` (s/mm2), ``adc_unit`` and ``mask`` are what a manifest states; ``problem`` says why the
-    session cannot be used as it lies on disk.
+    session cannot be used as it lies on disk, ``problems`` why one kind of image cannot, ``remarks`` what a
+    reader should know of it.
     """
 
     session_id: str
@@ -55,6 +53,13 @@ class Session:
     adc_unit: str | None = None
     mask: Path | None = None
     problem: str = ""
+    remarks: tuple[str, ...] = ()
+    problems: Mapping[Modality, str] = field(default_factory=dict)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether anything lies here that a volume may be measured on, usable or not."""
+        return bool({"dwi", "flair"} & {*self.files, *self.problems}) or bool(self.problem)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Participant:
     age: str | None = None
     sex: str | None = None
     sessions: tuple[Session, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def label(self) -> str:
@@ -85,6 +91,8 @@ class Study:
 
     root: Path
     participants: tuple[Participant, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+    """Files outside every participant's folder that are not read."""
 
     def select(self, labels: Iterable[str]) -> Study:
         """Keep the participants named, with or without ``sub-``.
@@ -99,16 +107,18 @@ class Study:
         if unknown:
             msg = f"no participant {', '.join(sorted(unknown))} in {self.root}"
             raise StudyError(msg)
-        return Study(self.root, tuple(p for p in self.participants if p.label in wanted))
+        return Study(self.root, tuple(p for p in self.participants if p.label in wanted), self.passed_over)
 
 
 def scan_file(modality: Modality, path: Path) -> ScanFile:
-    """Return an image with the ``.bval`` and ``.bvec`` that lie beside it."""
+    """Return an image with the sidecar, the ``.bval`` and the ``.bvec`` that lie beside it."""
     stem = nifti_stem(path)
     bval, bvec = path.with_name(stem + ".bval"), path.with_name(stem + ".bvec")
+    sidecar = path.with_name(stem + ".json")
     return ScanFile(
         modality=modality,
         path=path,
         bval=bval if bval.is_file() else None,
         bvec=bvec if bvec.is_file() else None,
+        sidecars=(sidecar,) if sidecar.is_file() else (),
     )

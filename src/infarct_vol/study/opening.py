@@ -6,13 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infarct_vol.errors import StudyError
+from infarct_vol.settings import ImageSettings
 from infarct_vol.study.bids import study_from_bids
 from infarct_vol.study.manifest import study_from_manifest
 from infarct_vol.study.model import Participant, Study
 
 
-def open_study(path: Path | str) -> Study:
+def open_study(path: Path | str, *, images: ImageSettings | None = None) -> Study:
     """Find the participants, sessions and images of a BIDS dataset or a manifest (CSV).
+
+    Parameters
+    ----------
+    path
+        Folder of a BIDS dataset, or a manifest.
+    images
+        Which image is meant where a session holds several of one kind: section ``images`` of the protocol.
 
     Raises
     ------
@@ -23,7 +31,7 @@ def open_study(path: Path | str) -> Study:
     if path.is_file():
         study = study_from_manifest(path)
     elif path.is_dir():
-        study = study_from_bids(path)
+        study = study_from_bids(path, images=images or ImageSettings())
     else:
         msg = f"no study at {path}; expected a BIDS folder or a manifest (CSV)"
         raise StudyError(msg)

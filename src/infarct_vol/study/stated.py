@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import re
+from collections import Counter
 from pathlib import Path
 
-from infarct_vol.dates import is_whole_date
+from infarct_vol.dates import iso_text
 from infarct_vol.errors import StudyError
+from infarct_vol.files import TextTable, read_text_table
 
+PARTICIPANT_COLUMNS = ("participant_id", "first_dose_time", "onset_time", "age", "sex", "site")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "participants.tsv": ("participant_id", PARTICIPANT_COLUMNS),
+    "_sessions.tsv": ("session_id", ("session_id", "acq_time")),
+    "_scans.tsv": ("filename", ("filename", "acq_time")),
+}
+"""Tables of BIDS by the end of their name: the column that names a row, and the columns understood."""
 
 
 def checked_id(value: str, *, where: str) -> str:
@@ -21,46 +29,36 @@ def checked_id(value: str, *, where: str) -> str:
 
 
 def checked_time(value: str | None, *, where: str) -> str | None:
-    """Return a date or time as it is written; a partial one is refused later, where a day is needed."""
+    """Return a date or time as --DTC of SDTM wants it; a partial one costs later what it leaves unknown."""
     if value is None:
         return None
     try:
-        is_whole_date(value)
-    except ValueError:
-        msg = f"{where}: {value!r} is not an ISO 8601 date or time, such as 2026-03-01 or 2026-03-01T09:30:00"
-        raise StudyError(msg) from None
-    return value
+        return iso_text(value)
+    except ValueError as error:
+        raise StudyError(str(error), where=where) from None
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a TSV or CSV as text; empty fields and ``n/a`` are left out."""
+    """Return the rows of a table of a BIDS dataset as text; fields that state a missing value are left out.
+
+    A file that is not there has no rows.
+
+    Raises
+    ------
+    StudyError
+        If a line cannot be read without doubt, or names what another line names.
+    """
     if not path.is_file():
         return []
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        msg = f"{path.name} is not UTF-8 text; save it as UTF-8"
-        raise StudyError(msg) from None
-    header = text.partition("\n")[0]
-    delimiter = "\t" if "\t" in header else ";" if header.count(";") > header.count(",") else ","
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    if len(set(reader.fieldnames or ())) != len(reader.fieldnames or ()):
-        msg = f"{path.name} has a column twice: {', '.join(reader.fieldnames or ())}"
-        raise StudyError(msg)
-    rows = [_filled(row, path=path, line=reader.line_num) for row in reader]
-    key = "session_id" if path.name.endswith("_sessions.tsv") else "participant_id"
-    if rows and any(key not in row for row in rows):
-        msg = f"{path.name} needs a column {key}, filled on every line"
-        raise StudyError(msg)
-    if path.suffix == ".tsv" and len({row[key] for row in rows}) != len(rows):
-        msg = f"{path.name} has two lines for one {key}"
-        raise StudyError(msg)
-    return rows
+    key, known = next(found for end, found in _TABLES.items() if path.name.endswith(end))
+    table = read_text_table(path, needed=(key,), known=known, keys=(key,))
+    _require_distinct(table, key)
+    return [row.filled() for row in table.rows]
 
 
-def _filled(row: dict[str | None, str | list[str] | None], *, path: Path, line: int) -> dict[str, str]:
-    if None in row or None in row.values():
-        msg = f"{path.name} line {line} has more or fewer fields than its header"
-        raise StudyError(msg)
-    cells = {str(key).strip(): str(value).strip() for key, value in row.items()}
-    return {key: value for key, value in cells.items() if value not in ("", "n/a")}
+def _require_distinct(table: TextTable, key: str) -> None:
+    counts = Counter(row.cells[key] for row in table.rows)
+    for row in reversed(table.rows):
+        if counts[row.cells[key]] > 1:
+            msg = f"two lines for one {key}, '{row.cells[key]}'; keep one"
+            raise StudyError(msg, where=table.where(row))

@@ -13,7 +13,7 @@ from infarct_vol.records import Status
 from infarct_vol.settings import OutcomeSettings, VisitName, VisitWindow
 from infarct_vol.tables.bds import ZERO_BASELINE
 from infarct_vol.tables.blocks import Block, joined, long_text
-from infarct_vol.tables.measurements import BASELINE_SPACE
+from infarct_vol.tables.measurements import BASELINE_SPACE, has_other_clocks
 from infarct_vol.tables.subjects import TRTSDT, YES, YES_NO, Subjects
 from infarct_vol.tables.visit_numbers import analysis_visit
 
@@ -267,7 +267,7 @@ def _bds(
             for v in subjects.variables()
         ),
         *_parameter_variables(name, terms, parameters),
-        *_SHARED_VARIABLES,
+        *_shared_variables(rows),
         *end.variables,
     )
     return Dataset(
@@ -281,6 +281,19 @@ def _bds(
         class_name="BASIC DATA STRUCTURE",
         value_level=tuple(_value_level(term, parameters) for term in terms),
     )
+
+
+def _shared_variables(rows: pd.DataFrame) -> tuple[Variable, ...]:
+    """Return the variables of every dataset; they say where clocks differ, and where times of day count."""
+    found = {v.name: v for v in _SHARED_VARIABLES}
+    if has_other_clocks(rows):
+        told = "date part of acq_time; brought to the UTC offset of first_dose_time where both state theirs"
+        found["ADT"] = replace(found["ADT"], comment=told)
+    by_day = rows.dropna(subset=["date"]).groupby(["participant_id", "parameter", "date"])
+    if (by_day["moment"].nunique() > 1).any():
+        method = found["ABLFL"].method.replace("by ADT,", "by ADT, the time of acq_time,")
+        found["ABLFL"] = replace(found["ABLFL"], method=method)
+    return tuple(found.values())
 
 
 def _reasons(rows: pd.DataFrame) -> list[str]:

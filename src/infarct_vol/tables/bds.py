@@ -17,8 +17,11 @@ from infarct_vol.errors import UsageError
 from infarct_vol.settings import VisitName, VisitWindow
 
 GROUP = ["participant_id", "parameter"]
-SORT_KEYS = ["date", "visit_number", "sequence"]
-"""Order of one participant's records of one parameter; a record that lacks one cannot be a baseline."""
+SORT_KEYS = ["moment", "visit_number", "sequence"]
+"""Order of one participant's records of one parameter; a record that lacks one cannot be a baseline.
+
+The moment is the date with the time of day; a value without a time counts as the first of its day.
+"""
 ZERO_BASELINE = "baseline is 0: percent change is not defined"
 
 
@@ -33,7 +36,8 @@ def derive(
         One row a measurement: ``participant_id``, ``parameter``, ``visit`` (name of a visit), ``value``
         (float, NaN where there is none), ``date`` (days since 1960-01-01, NaN where unknown), ``day`` (study
         day, NaN where unknown), ``before_dose`` (1.0 known to precede the first dose, 0.0 known not to, NaN
-        unknown), ``visit_number`` and ``sequence`` (floats).
+        unknown), ``visit_number`` and ``sequence`` (floats). ``moment`` is the date with the time of day as
+        its fraction; without that column the date alone counts.
     windows
         The analysed visits, baseline first.
     keys
@@ -52,6 +56,8 @@ def derive(
         If two records have one key.
     """
     require_distinct(records, keys=keys)
+    if "moment" not in records:
+        records = records.assign(moment=records["date"])
     derived = records.assign(is_baseline=_last_before_dose(records))
     derived["is_after_baseline"] = _after_baseline(derived, windows)
     derived = with_change(derived)

@@ -78,11 +78,13 @@ def one_line(text: str) -> str:
     return _printable(" ".join(text.split()))
 
 
+def is_control(character: str) -> bool:
+    """Tell a control character, half of a surrogate pair, or another character that XML cannot hold."""
+    return unicodedata.category(character) in ("Cc", "Cs") or character in "\ufffe\uffff"
+
+
 def _printable(text: str) -> str:
     """Write control characters and bytes that are no text as visible escapes; line breaks and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(
-        f"\\x{ord(c):02x}" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\r\n" else c
-        for c in text
-    )
+    return "".join(f"\\x{ord(c):02x}" if is_control(c) and c not in "\t\r\n" else c for c in text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 from infarct_vol._version import __version__
 from infarct_vol.cdisc import (
     Dataset,
+    DatasetError,
     SourceSystem,
     StudyInfo,
     Variable,
@@ -33,10 +34,20 @@ _SPONSOR_DOMAINS = frozenset({"XM"})
 _NO_STUDY = "STUDY NOT STATED"
 
 
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Files of datasets: those written, and why the others could not be."""
+
+    written: tuple[Path, ...]
+    left_out: tuple[str, ...] = ()
+
+
 def write_datasets(
     datasets: Sequence[Dataset], folder: Path, *, study_id: str, created: datetime
-) -> tuple[Path, ...]:
-    """Write every dataset in each format, and the ``define.xml`` that describes them all.
+) -> DatasetFiles:
+    """Write every dataset in each format that can hold it, and the ``define.xml`` that describes them all.
+
+    A text that a SAS transport file cannot hold costs that one file: it is left out and named, never cut.
 
     Parameters
     ----------
@@ -48,27 +59,37 @@ def write_datasets(
         Of the protocol.
     created
         Time that stands in the files as theirs. It is that of the data, so that equal data give equal files.
-
-    Returns
-    -------
-    tuple of Path
-        The files written.
     """
     study = study_info(study_id)
-    written = []
-    settled = [checked(dataset) for dataset in datasets]
-    for dataset in settled:
+    written: list[Path] = []
+    left_out: list[str] = []
+    settled = []
+    for dataset in datasets:
+        known, problem = _settled(dataset)
+        settled.append(known)
         stem = folder / dataset.name.lower()
-        paths = [stem.with_suffix(suffix) for suffix in (".csv", ".xpt", ".json")]
-        _write_csv(dataset, paths[0])
-        write_xpt(dataset, paths[1], created=created)
-        write_dataset_json(dataset, paths[2], study=study, system=_SYSTEM, created=created)
-        written += paths
+        _write_csv(known, stem.with_suffix(".csv"))
+        write_dataset_json(known, stem.with_suffix(".json"), study=study, system=_SYSTEM, created=created)
+        written += [stem.with_suffix(".csv"), stem.with_suffix(".json")]
+        if problem:
+            left_out.append(f"{stem.name}.xpt is not written: {problem}; its CSV and JSON are whole")
+        else:
+            write_xpt(known, stem.with_suffix(".xpt"), created=created)
+            written.append(stem.with_suffix(".xpt"))
     definition = folder / "define.xml"
     own = _SPONSOR_DOMAINS & {dataset.name for dataset in datasets}
     content = define_xml(settled, study=study, system=_SYSTEM, created=created, non_standard=own)
     write_bytes(content, definition)
-    return (*written, definition)
+    return DatasetFiles((*written, definition), tuple(left_out))
+
+
+def _settled(dataset: Dataset) -> tuple[Dataset, str]:
+    """Return a checked dataset, and why it does not fit a transport file; empty where it does."""
+    try:
+        return checked(dataset), ""
+    except DatasetError as error:
+        # whatever all formats need is refused again here
+        return checked(dataset, for_transport=False), str(error)
 
 
 def stamped(dataset: Dataset, *, protocol_sha256: str) -> Dataset:

@@ -6,7 +6,7 @@ Filled one participant at a time, so that a trial of any size needs no more than
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple, get_type_hints
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from infarct_vol.cdisc import sas_date
 from infarct_vol.change import ChangeRow
-from infarct_vol.dates import is_whole_date, timing
+from infarct_vol.dates import Timing, moment, timing
 from infarct_vol.records import ParticipantRecord, VisitRecord, VolumeRow
 from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.visit_numbers import numbered
@@ -35,6 +35,7 @@ class Measurement(NamedTuple):
     session_id: str
     acq_time: str
     date: float
+    moment: float
     day: float
     before_dose: float
     sequence: float
@@ -92,7 +93,8 @@ def _measurements(
     record: ParticipantRecord, volumes: Sequence[VolumeRow], changes: Sequence[ChangeRow]
 ) -> Iterator[Measurement]:
     sessions = list(dict.fromkeys((row.visit, row.session_id or "", row.acq_time or "") for row in volumes))
-    labels = dict(zip(sessions, numbered([(visit, time) for visit, _, time in sessions]), strict=True))
+    dated = [(visit, _when(time, record).sortable or time) for visit, _, time in sessions]
+    labels = dict(zip(sessions, numbered(dated), strict=True))
     by_session = {(visit.visit, visit.session_id or ""): visit for visit in record.visits}
     said = {(row.visit, row.parameter): row for row in changes}
     for sequence, row in enumerate(volumes, start=1):
@@ -118,7 +120,7 @@ def _measurement(
     sequence: int,
 ) -> Measurement:
     scan = visit.scan(row.modality) if visit is not None and row.modality is not None else None
-    when = timing(row.acq_time, record.first_dose_time)
+    when = _when(row.acq_time, record)
     return Measurement(
         participant_id=row.participant_id,
         parameter=row.parameter,
@@ -127,7 +129,8 @@ def _measurement(
         visit_number=label[1],
         session_id=row.session_id or "",
         acq_time=row.acq_time or "",
-        date=date_number(row.acq_time),
+        date=day_number(when),
+        moment=moment_number(when),
         day=_number(row.study_day),
         before_dose=_number(when.before_dose),
         sequence=sequence,
@@ -178,6 +181,10 @@ def _in_baseline_space(
         )
 
 
+def _when(acq_time: str | None, record: ParticipantRecord) -> Timing:
+    return timing(acq_time or None, record.first_dose_time)
+
+
 def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
@@ -189,6 +196,26 @@ def _flag(value: bool | None) -> str:
 @lru_cache(maxsize=10_000)
 def date_number(text: str | None) -> float:
     """Return the days since 1960-01-01 of a date or time; NaN where it is not stated or partial."""
-    if not text or not is_whole_date(text):
+    if not text or not moment(text).is_whole:
         return float("nan")
-    return sas_date(datetime.fromisoformat(text).date().isoformat())
+    return sas_date(moment(text).first.date().isoformat())
+
+
+def day_number(when: Timing) -> float:
+    """Return the days since 1960-01-01 of a date on the calendar of the first dose; NaN where unknown."""
+    return float("nan") if when.at is None else sas_date(when.at.date().isoformat())
+
+
+def has_other_clocks(rows: pd.DataFrame) -> bool:
+    """Tell whether the ``date`` of a row, on the calendar of the first dose, differs from ``acq_time``."""
+    stated = rows.loc[rows["date"].notna(), ["acq_time", "date"]].drop_duplicates()
+    own = [date_number(text) for text in stated["acq_time"]]
+    return bool((stated["date"].to_numpy() != np.array(own, dtype=np.float64)).any())
+
+
+def moment_number(when: Timing) -> float:
+    """Return `day_number` with the time of day as its fraction."""
+    if when.at is None:
+        return float("nan")
+    midnight = when.at.replace(hour=0, minute=0, second=0, microsecond=0)
+    return day_number(when) + (when.at - midnight) / timedelta(days=1)

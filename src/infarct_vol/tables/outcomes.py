@@ -7,7 +7,7 @@ with the reason; nothing is dropped.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,21 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from infarct_vol.dates import Timing, timing
-from infarct_vol.errors import StudyError
 from infarct_vol.files import file_sha256
 from infarct_vol.protocol import Protocol
 from infarct_vol.settings import OutcomeSettings, VisitName
 from infarct_vol.tables.adam import Parameters, outcome_parameters
-from infarct_vol.tables.bds import ZERO_BASELINE, derive
-from infarct_vol.tables.csvtext import one_line
-from infarct_vol.tables.listing import read_listing
-from infarct_vol.tables.measurements import date_number
+from infarct_vol.tables.bds import GROUP, ZERO_BASELINE, derive
 from infarct_vol.tables.order import visit_rank
+from infarct_vol.tables.outcome_lines import outcome_lines
 from infarct_vol.tables.visit_numbers import numbered
-from infarct_vol.visits import not_before_dose, window_of
 
-COLUMNS = ("participant_id", "acq_time", "parameter", "value", "unit")
 _KEYS = ("participant_id", "parameter", "acq_time", "sequence")
 
 
@@ -203,27 +197,7 @@ def read_outcomes(path: Path, *, first_doses: Mapping[str, str | None], protocol
         does not have, gives one outcome in two units, or has one value twice.
     """
     settings = protocol.outcomes.parameters
-    names = {name.removeprefix("sub-"): name for name in first_doses}
-    lines = []
-    for number, cells in read_listing(path, needed=COLUMNS, what="measures file"):
-        where = f"{path.name} line {number}"
-        participant = names.get(cells["participant_id"].removeprefix("sub-"))
-        if participant is None:
-            msg = (
-                f"the trial has no participant '{cells['participant_id']}'; check spelling and leading zeros"
-            )
-            raise StudyError(msg, where=where)
-        if cells["parameter"] not in settings:
-            msg = (
-                f"'{cells['parameter']}' is no outcome of the protocol ({', '.join(settings)}); add it under "
-                "[outcomes.parameters] or correct the name"
-            )
-            raise StudyError(msg, where=where)
-        lines.append(_line(number, participant, cells, settings[cells["parameter"]]))
-    units = _units(lines, settings, where=path.name)
-    _require_distinct(lines, where=path.name)
-    for line in lines:
-        _place(line, first_doses[line["participant_id"]], protocol, settings[line["parameter"]])
+    lines, units = outcome_lines(path, first_doses=first_doses, protocol=protocol)
     records = _frame(lines, settings)
     derived = derive(records, windows=protocol.outcome_windows(), keys=_KEYS)
     return Outcomes(
@@ -236,108 +210,15 @@ def read_outcomes(path: Path, *, first_doses: Mapping[str, str | None], protocol
     )
 
 
-def _line(number: int, participant: str, cells: dict[str, str], outcome: OutcomeSettings) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "participant_id": participant,
-        "parameter": cells["parameter"],
-        "acq_time": one_line(cells["acq_time"]),
-        "unit": one_line(cells["unit"]),
-        "sequence": float(number),
-        "status": "measured",
-        "reason": "",
-    }
-    problems = []
-    for column in ("value", "lower_limit", "upper_limit"):
-        line[column], problem = _parsed(cells.get(column, ""), column)
-        problems.append(problem)
-    if not any(problems) and not math.isnan(line["value"]):
-        problems.append(outcome.refusal(line["value"]))
-    if outcome.unit and line["unit"] != outcome.unit:
-        problems.append(
-            f"unit '{line['unit']}', expected '{outcome.unit}' by the protocol: convert the value"
-        )
-    told = "; ".join(problem for problem in problems if problem)
-    if told:
-        line |= {"status": "failed", "reason": told, "value": math.nan}
-    elif math.isnan(line["value"]):
-        line |= {"status": "missing", "reason": "no value stated"}
-    return line
-
-
-def _parsed(text: str, column: str) -> tuple[float, str]:
-    if not text or text == "n/a":
-        return math.nan, ""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value):
-        return value, ""
-    return math.nan, f"{column} '{one_line(text)[:40]}' is no number; write digits with a decimal point"
-
-
-def _units(
-    lines: Sequence[dict[str, Any]], settings: Mapping[str, OutcomeSettings], *, where: str
-) -> dict[str, str]:
-    """Return the one unit of each outcome that occurs, in the protocol's order."""
-    stated: dict[str, set[str]] = {}
-    for line in lines:
-        stated.setdefault(line["parameter"], set()).add(settings[line["parameter"]].unit or line["unit"])
-    for name, units in stated.items():
-        if len(units) > 1:
-            msg = f"{name} is given in several units ({', '.join(sorted(map(repr, units)))}); convert to one"
-            raise StudyError(msg, where=where)
-    return {name: stated[name].pop() for name in settings if name in stated}
-
-
-def _require_distinct(lines: Sequence[dict[str, Any]], *, where: str) -> None:
-    seen: dict[tuple[str, ...], int] = {}
-    for line in lines:
-        key = (line["participant_id"], line["parameter"], line["acq_time"])
-        first = seen.setdefault(key, int(line["sequence"]))
-        if first != line["sequence"]:
-            msg = (
-                f"lines {first} and {int(line['sequence'])} both give {key[1]} of {key[0]} at "
-                f"{key[2] or 'no date'}; keep one"
-            )
-            raise StudyError(msg, where=where)
-
-
-def _place(
-    line: dict[str, Any], first_dose_time: str | None, protocol: Protocol, outcome: OutcomeSettings
-) -> None:
-    """Add visit, study day and order against the first dose to a line, and the reason where it has none."""
-    acq_time = line["acq_time"] or None
-    try:
-        when = timing(acq_time, first_dose_time)
-    except ValueError:
-        problem = f"acq_time '{line['acq_time'][:40]}' is not an ISO 8601 date or time, such as 2026-03-01"
-        when = Timing(None, problem=problem)
-        line |= {"status": "failed", "value": math.nan, "acq_time": ""}
-    visit, reason = window_of(when, protocol.outcome_windows())
-    if visit == "baseline":
-        reason = not_before_dose(when, acq_time=acq_time, first_dose_time=first_dose_time, what="value")
-        visit = "unscheduled" if reason else visit
-    if visit not in (*outcome.visits, "early", "unscheduled"):
-        visit, reason = "unscheduled", f"{visit} is no visit of {outcome.label} in the protocol"
-    line |= {
-        "visit": visit,
-        "day": math.nan if when.day is None else float(when.day),
-        "before_dose": math.nan if when.before_dose is None else float(when.before_dose),
-        "date": date_number(line["acq_time"]),
-        "reason": "; ".join(part for part in (line["reason"], reason) if part),
-    }
-
-
 def _frame(lines: list[dict[str, Any]], settings: Mapping[str, OutcomeSettings]) -> pd.DataFrame:
     """Return the lines in order of participant, outcome and time, with their visits numbered."""
     places = {name: at for at, name in enumerate(settings)}
-    lines.sort(key=lambda line: (line["participant_id"], places[line["parameter"]], line["acq_time"]))
+    lines.sort(key=lambda line: (line["participant_id"], places[line["parameter"]], line["sortable"]))
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:
         grouped.setdefault((line["participant_id"], line["parameter"]), []).append(line)
     for own in grouped.values():
-        labels = numbered([(line["visit"], line["acq_time"]) for line in own])
+        labels = numbered([(line["visit"], line["sortable"]) for line in own])
         for line, (label, number) in zip(own, labels, strict=True):
             line |= {"visit_label": label, "visit_number": number}
     numeric = (
@@ -349,6 +230,7 @@ def _frame(lines: list[dict[str, Any]], settings: Mapping[str, OutcomeSettings])
         "day",
         "before_dose",
         "date",
+        "moment",
     )
     text = ("participant_id", "parameter", "acq_time", "unit", "status", "reason", "visit", "visit_label")
     columns: dict[str, Any] = {name: np.array([line[name] for line in lines], dtype=object) for name in text}
@@ -360,9 +242,17 @@ def _with_reasons(derived: pd.DataFrame) -> pd.DataFrame:
     """Say why a value in a window is not the one analysed."""
     beaten = derived["value"].notna() & derived["target_day"].notna() & ~derived["is_analysed"]
     baseline = derived["visit"] == "baseline"
+    of = [*GROUP, "visit"]
+    chosen = derived.loc[derived["is_analysed"], [*of, "days_from_target"]]
+    nearest = derived[of].merge(chosen, on=of, how="left", validate="many_to_one")["days_from_target"]
+    as_near = derived["days_from_target"].to_numpy() == nearest.to_numpy()
     told = np.select(
-        [beaten & baseline, beaten],
-        ["a later value before the first dose is the baseline", "another value is nearer to the target day"],
+        [beaten & baseline, beaten & as_near, beaten],
+        [
+            "a later value before the first dose is the baseline",
+            "another value is as near to the target day, and earlier",
+            "another value is nearer to the target day",
+        ],
         "",
     )
     reasons = np.where(told != "", told, derived["reason"]).astype(object)

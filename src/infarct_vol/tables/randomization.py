@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from infarct_vol.errors import StudyError
+from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.listing import read_listing
 
 ALL_ARMS = "all"
@@ -43,12 +44,15 @@ def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[
     ------
     StudyError
         If the list is missing or not such a CSV, names a participant twice (also in other case or other
-        Unicode form), names one that the study does not have, leaves an arm empty, or lacks a participant.
+        Unicode form), names one that the study does not have, leaves an arm empty, writes one arm
+        in two ways, or lacks a participant.
     """
     arms: dict[str, str] = {}
     spellings: dict[str, str] = {}
-    for line, row in read_listing(path, needed=("participant_id", "arm"), what="randomisation list"):
-        participant_id, arm = row["participant_id"], row["arm"]
+    written: dict[str, str] = {}
+    keys = ("participant_id", "arm")
+    for line, row in read_listing(path, needed=keys, keys=("participant_id",), what="randomisation list"):
+        participant_id, arm = row["participant_id"], one_line(row["arm"])
         where = f"{path.name} line {line}"
         bare = _bare(participant_id)
         folded = _bare(unicodedata.normalize("NFKC", participant_id).casefold())
@@ -60,6 +64,10 @@ def randomized_arms(path: Path, *, participants: Iterable[str], known: Iterable[
             msg = (
                 f"expected a participant and an arm other than '{ALL_ARMS}', got '{participant_id}', '{arm}'"
             )
+            raise StudyError(msg, where=where)
+        spelled = written.setdefault(_folded(arm), arm)
+        if spelled != arm:
+            msg = f"arm '{arm}' and arm '{spelled}' differ in case or blanks alone; write both alike"
             raise StudyError(msg, where=where)
         arms[bare] = arm
     return _matched(arms, participants=tuple(participants), known=tuple(known), where=path.name)
@@ -77,6 +85,10 @@ def _matched(
         msg = f"no arm for {', '.join(without)}; add them to the list or leave them out of the tables"
         raise StudyError(msg, where=where)
     return {name: arms[_bare(name)] for name in (*participants, *known) if _bare(name) in arms}
+
+
+def _folded(arm: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", arm).casefold().split())
 
 
 def _bare(participant_id: str) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from infarct_vol.change import ChangeRow
 from infarct_vol.errors import UsageError
+from infarct_vol.files import TextTable, has_decimal_commas, read_text_table, stated_number
 from infarct_vol.records import Record, VolumeRow
 from infarct_vol.tables.components import ComponentRow
 from infarct_vol.tables.csvtext import original
@@ -91,6 +92,54 @@ def read_table(path: Path, record: type[Record], *, needed: Sequence[str] | None
         msg = f"{path.name} lacks the columns {', '.join(lacking)}; 'infarct-vol tables' writes it again"
         raise UsageError(msg)
     return pd.DataFrame({name: _typed(text[name], record, where=path.name) for name in text.columns})
+
+
+def read_stated_table(
+    path: Path, record: type[Record], *, needed: Sequence[str], keys: Sequence[str]
+) -> pd.DataFrame:
+    """Read a table that may have been through other hands, typed as `read_table` does.
+
+    Parameters
+    ----------
+    path
+        CSV with comma, semicolon or tab.
+    record
+        The record whose fields are the columns; a column that is none is text.
+    needed
+        Columns that must be there.
+    keys
+        Columns that must be filled on every line.
+
+    Raises
+    ------
+    UsageError
+        As `infarct_vol.files.read_text_table`, or if a number is none; with the line.
+    """
+    table = read_text_table(path, needed=needed, known=tuple(record.model_fields), keys=keys)
+    columns = {
+        name: pd.Series(_cells(table, name, record), name=name, dtype="object") for name in table.columns
+    }
+    return pd.DataFrame({name: _typed(column, record, where=path.name) for name, column in columns.items()})
+
+
+def _cells(table: TextTable, name: str, record: type[Record]) -> list[str]:
+    """Return the texts of a column; numbers as Python writes them, and empty where missing."""
+    field = record.model_fields.get(name)
+    kind = _kind(field.annotation) if field else str
+    if kind is str:
+        return [row.cells[name] for row in table.rows]
+    stated = [row.stated(name) or "" for row in table.rows]
+    if kind is not float:
+        return stated
+    decimal_commas = has_decimal_commas(stated)
+    found = []
+    for row, text in zip(table.rows, stated, strict=True):
+        try:
+            found.append(repr(stated_number(text, decimal_commas=decimal_commas)) if text else "")
+        except UsageError as error:
+            msg = f"{name} {error}"
+            raise UsageError(msg, where=table.where(row)) from None
+    return found
 
 
 def _typed(column: pd.Series[str], record: type[Record], *, where: str) -> pd.Series[Any]:

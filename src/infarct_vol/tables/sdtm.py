@@ -13,6 +13,7 @@ from infarct_vol.cdisc import Codelist, Dataset, Variable
 from infarct_vol.tables.adam import MASKSHA, STATUS, VOLUMES, Parameters
 from infarct_vol.tables.blocks import Block, joined, long_text
 from infarct_vol.tables.csvtext import cell
+from infarct_vol.tables.measurements import has_other_clocks
 from infarct_vol.tables.subjects import STUDYID, USUBJID, Subjects
 
 NOT_DONE = Codelist("Not Done", "text", (("NOT DONE", "Not done"),))
@@ -127,7 +128,7 @@ def _findings(
         *_identity(prefix, before.variables),
         *_result(prefix),
         *reasons.variables,
-        *_visit(prefix),
+        *_visit(prefix, has_other_clocks=has_other_clocks(rows)),
         *after.variables,
     )
     return Dataset(
@@ -186,7 +187,10 @@ def _result(prefix: str) -> tuple[Variable, ...]:
     )
 
 
-def _visit(prefix: str) -> tuple[Variable, ...]:
+def _visit(prefix: str, *, has_other_clocks: bool) -> tuple[Variable, ...]:
+    method = "Date of collection less date of first dose, plus 1 from that date on."
+    if has_other_clocks:
+        method += " Both on the calendar of the first dose where both state their offset from UTC."
     return (
         Variable("VISITNUM", "Visit Number", "float", origin="Assigned"),
         Variable("VISIT", "Visit Name", "text", origin="Assigned"),
@@ -195,7 +199,7 @@ def _visit(prefix: str) -> tuple[Variable, ...]:
             f"{prefix}DY",
             "Study Day of Visit/Collection/Exam",
             "integer",
-            method="Date of collection less date of first dose, plus 1 from that date on.",
+            method=method,
         ),
         Variable("STATUS", "Measurement Status", "text", origin="Assigned", codelist=STATUS),
     )

@@ -13,6 +13,7 @@ from infarct_vol.records import ParticipantRecord
 from infarct_vol.tables.csvtext import one_line
 from infarct_vol.tables.measurements import date_number
 from infarct_vol.tables.randomization import Blinding, blinding_of
+from infarct_vol.tables.stated_texts import age_years
 
 YES = Codelist("Yes Only", "text", (("Y", "Yes"),))
 YES_NO = Codelist("No Yes Response", "text", (("N", "No"), ("Y", "Yes")))
@@ -56,7 +57,8 @@ class Subjects:
     Parameters
     ----------
     frame
-        Index: participant id; columns: ``USUBJID``, ``SUBJID``, ``SITEID``, ``AGE``, ``SEX``, ``TRTSDT``.
+        Index: participant id; columns: ``USUBJID``, ``SUBJID``, ``SITEID``, ``AGE``, ``AGETXT`` (the age
+        where it is no number of years), ``SEX``, ``TRTSDT``.
     study_id
         Of the protocol; may be empty.
     arms
@@ -112,10 +114,11 @@ class SubjectRows:
     def add(self, record: ParticipantRecord) -> None:
         """Take over one participant."""
         self.add_without_data(record.participant_id)
-        age = record.age or ""
+        age = age_years(record.age or "")
         self._rows[record.participant_id] |= {
             "SITEID": one_line(record.site or ""),
-            "AGE": float(age) if age.replace(".", "", 1).isdigit() else float("nan"),
+            "AGE": float("nan") if age is None else age,
+            "AGETXT": one_line(record.age or "") if age is None else "",
             "SEX": one_line(record.sex or ""),
             "TRTSDT": date_number(record.first_dose_time),
         }
@@ -126,6 +129,7 @@ class SubjectRows:
             "SUBJID": one_line(participant_id).removeprefix("sub-"),
             "SITEID": "",
             "AGE": float("nan"),
+            "AGETXT": "",
             "SEX": "",
             "TRTSDT": float("nan"),
         }
@@ -137,8 +141,9 @@ class SubjectRows:
                 self.add_without_data(participant_id)
         frame = pd.DataFrame.from_dict(dict(sorted(self._rows.items())), orient="index")
         if frame.empty:
-            frame = pd.DataFrame(columns=["SUBJID", "SITEID", "AGE", "SEX", "TRTSDT"])
+            frame = pd.DataFrame(columns=["SUBJID", "SITEID", "AGE", "AGETXT", "SEX", "TRTSDT"])
         frame = frame.astype({"AGE": np.float64, "TRTSDT": np.float64})
+        study_id = one_line(study_id)
         prefix = f"{study_id}-" if study_id else ""
         frame.insert(0, "USUBJID", [prefix + str(name) for name in frame["SUBJID"]])
         return Subjects(frame.astype({"USUBJID": object}), study_id, arms)
@@ -166,6 +171,8 @@ def adsl(subjects: Subjects, *, with_baseline: Sequence[str], with_follow_up: Se
     frame.insert(4, "AGE", own["AGE"].to_numpy())
     frame.insert(5, "AGEU", np.where(own["AGE"].notna(), "YEARS", "").astype(object))
     frame.insert(6, "SEX", own["SEX"].to_numpy())
+    if _has_age_texts(subjects):
+        frame.insert(6, "AGETXT", own["AGETXT"].to_numpy())
     for name, flag in flags.items():
         frame[name] = np.where(flag, "Y", "N").astype(object)
     if subjects.arms is not None:
@@ -197,14 +204,28 @@ def _adsl_variables(subjects: Subjects) -> tuple[Variable, ...]:
         number = Variable("TRT01PN", "Planned Treatment for Period 01 (N)", "integer", origin="Assigned")
         treatments = (planned, number)
     randomised = () if subjects.arms is None else (_RANDFL,)
-    return (STUDYID, USUBJID, SUBJID, SITEID, *_DEMOGRAPHICS, *treatments, TRTSDT, *_FLAGS, *randomised)
+    age_text = (_AGETXT,) if _has_age_texts(subjects) else ()
+    people = (*_AGE, *age_text, _SEX)
+    return (STUDYID, USUBJID, SUBJID, SITEID, *people, *treatments, TRTSDT, *_FLAGS, *randomised)
 
 
-_DEMOGRAPHICS = (
+def _has_age_texts(subjects: Subjects) -> bool:
+    """Tell whether any age is no number of years; without one the dataset has no variable for it."""
+    return bool((subjects.frame["AGETXT"] != "").any())
+
+
+_AGE = (
     Variable("AGE", "Age", "float", origin="Collected", comment="as the study states it"),
     Variable("AGEU", "Age Units", "text", origin="Assigned"),
-    Variable("SEX", "Sex", "text", origin="Collected"),
 )
+_AGETXT = Variable(
+    "AGETXT",
+    "Age, as Stated",
+    "text",
+    origin="Collected",
+    comment="where it is no number of years, such as 89+; AGE is empty then",
+)
+_SEX = Variable("SEX", "Sex", "text", origin="Collected")
 _FLAGS = (
     Variable(
         "BLVOLFL",

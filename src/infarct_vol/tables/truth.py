@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from infarct_vol.errors import UsageError
+from infarct_vol.files import TextTable, has_decimal_commas, read_text_table, stated_number
 
 _KEY = ["participant_id", "visit", "truth_parameter", "truth_modality"]
 _TRUTH_COLUMNS = ("participant_id", "visit", "modality", "parameter", "volume_ml", "scenario")
@@ -67,23 +68,19 @@ def _expected_modality(volumes: pd.DataFrame) -> pd.Series[str]:
 
 
 def _read_truth(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not path.is_file():
         msg = f"no truth at {path}; 'infarct-vol simulate' writes it beside the trial it makes"
-        raise UsageError(msg) from None
-    lacking = [name for name in _TRUTH_COLUMNS if name not in table.columns]
-    if lacking:
-        msg = f"{path.name} lacks the columns {', '.join(lacking)}"
         raise UsageError(msg)
+    table = read_text_table(path, needed=_TRUTH_COLUMNS, keys=("participant_id", "visit"), what="truth")
+    columns = {name: [row.cells[name] for row in table.rows] for name in _TRUTH_COLUMNS}
     truth = pd.DataFrame(
         {
-            "participant_id": table["participant_id"],
-            "visit": table["visit"],
-            "truth_parameter": table["parameter"],
-            "truth_modality": table["modality"],
-            "true_ml": pd.to_numeric(table["volume_ml"].mask(table["volume_ml"] == "")).astype("float64"),
-            "scenario": table["scenario"],
+            "participant_id": columns["participant_id"],
+            "visit": columns["visit"],
+            "truth_parameter": columns["parameter"],
+            "truth_modality": columns["modality"],
+            "true_ml": pd.Series(_volumes_ml(table), dtype="float64"),
+            "scenario": columns["scenario"],
         }
     )
     twice = truth[truth.duplicated(_KEY)]
@@ -91,3 +88,19 @@ def _read_truth(path: Path) -> pd.DataFrame:
         msg = f"{path.name} states {' '.join(twice.iloc[0][_KEY])} twice"
         raise UsageError(msg)
     return truth
+
+
+def _volumes_ml(table: TextTable) -> list[float]:
+    """Return the true volumes; NaN where none is stated."""
+    decimal_commas = has_decimal_commas(row.cells["volume_ml"] for row in table.rows)
+    volumes = []
+    for row in table.rows:
+        text = row.stated("volume_ml")
+        try:
+            volumes.append(
+                float("nan") if text is None else stated_number(text, decimal_commas=decimal_commas)
+            )
+        except UsageError as error:
+            msg = f"volume_ml {error}"
+            raise UsageError(msg, where=table.where(row)) from None
+    return volumes

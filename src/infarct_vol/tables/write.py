@@ -58,6 +58,8 @@ class TablePaths:
     summary_long: Path
     components: Path
     dictionary: Path
+    left_out: tuple[str, ...] = ()
+    """Files that could not hold the data, each with the reason."""
 
     @property
     def folder(self) -> Path:
@@ -120,7 +122,7 @@ def write_tables(
         # the tables of single readers have columns of the table of all
         meanings = dictionary_rows({name: of for name, of in files.columns.items() if "/" not in name})
         files.open("data_dictionary", tuple(DictionaryRow.model_fields)).write(meanings)
-        trial.write_datasets(folder)
+        left_out = trial.write_datasets(folder)
     for name in (*_OPTIONAL, *(f"{READS}/{path.stem}" for path in (folder / READS).glob("*.csv"))):
         if name not in files.columns:
             (folder / f"{name}.csv").unlink(missing_ok=True)
@@ -132,6 +134,7 @@ def write_tables(
         summary_long=folder / "summary_long.csv",
         components=folder / "components.csv",
         dictionary=folder / "data_dictionary.csv",
+        left_out=left_out,
     )
 
 
@@ -232,8 +235,8 @@ class _Trial:
         for name, rows in self.reads.tables():
             self._table(files, name, columns).write(rows)
 
-    def write_datasets(self, folder: Path) -> None:
-        """Write the listings, the analysis datasets and the programs that read them."""
+    def write_datasets(self, folder: Path) -> tuple[str, ...]:
+        """Write listings, analysis datasets and the programs that read them; return what was left out."""
         subjects = self.subjects.subjects(study_id=self.protocol.study_id, arms=self.arms)
         windows = self.protocol.visits.windows()
         measured = self.measured
@@ -249,14 +252,16 @@ class _Trial:
         times = self.times.union(self.outcomes.records["acq_time"] if self.outcomes is not None else ())
         # the newest time in the data stands in every dataset as its own
         created = newest(times) or _UNDATED
+        left_out: tuple[str, ...] = ()
         written = set(write_programs(folder / "adam" / "programs"))
         for name, datasets in (("sdtm", tabulated), ("adam", analysed)):
             made = [stamped(dataset, protocol_sha256=self.protocol.sha256) for dataset in datasets]
-            written |= set(
-                write_datasets(made, folder / name, study_id=self.protocol.study_id, created=created)
-            )
+            files = write_datasets(made, folder / name, study_id=self.protocol.study_id, created=created)
+            written |= set(files.written)
+            left_out += files.left_out
             for stale in set((folder / name).glob("*.*")) - written:
                 stale.unlink()
+        return left_out
 
     def _table(self, files: TableFiles, name: str, columns: Sequence[str]) -> CsvTable:
         constants = {key: value for key, value in self.constants.items() if key not in columns}

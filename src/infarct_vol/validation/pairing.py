@@ -17,7 +17,7 @@ from infarct_vol.files import nifti_stem
 from infarct_vol.images import LesionMask
 from infarct_vol.records import VALUED_STATUSES, VolumeRow
 from infarct_vol.tables.components import ComponentRow
-from infarct_vol.tables.read import TABLE_FILES, read_table
+from infarct_vol.tables.read import TABLE_FILES, read_stated_table, read_table
 from infarct_vol.validation.groups import REGIONS, Region
 
 MaskLike = LesionMask | Path | str
@@ -256,7 +256,7 @@ def _paired_rows(first: Path, second: Path) -> Pairing:
 
 def _valued_rows(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     """Return the rows that have a volume, by participant, visit and parameter."""
-    table = read_table(path, VolumeRow, needed=_NEEDED)
+    table = read_stated_table(path, VolumeRow, needed=_NEEDED, keys=_KEY)
     twice = table[table.duplicated(list(_KEY))]
     if len(twice):
         msg = f"{path} states {' '.join(twice.iloc[0][list(_KEY)])} twice"
