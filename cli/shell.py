@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -134,9 +135,34 @@ def command(run: Callable[..., int | None]) -> Callable[..., None]:
     return wrapped
 
 
+class _ShellHandler(logging.Handler):
+    """Brings what the library logs about faults to the shell: seen with -v."""
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__()
+        self.shell = shell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.shell.say(self.format(record), level="debug")
+
+
+@contextmanager
+def _logged(shell: Shell) -> Iterator[None]:
+    library, handler = logging.getLogger("infarct_vol.errors"), _ShellHandler(shell)
+    before = library.level
+    library.addHandler(handler)
+    library.setLevel(logging.DEBUG if shell.threshold == "debug" else before)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+        library.setLevel(before)
+
+
 def _guarded(shell: Shell, run: Callable[[], int | None]) -> int:
     try:
-        return run() or 0
+        with _logged(shell):
+            return run() or 0
     except InfarctVolError as error:
         shell.say(str(error), level="error", kind=type(error).__name__)
         shell.say(traceback.format_exc(), level="debug")

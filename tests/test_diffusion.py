@@ -325,10 +325,12 @@ def test_adc_is_computed_where_none_is_supplied() -> None:
     assert found.flags == ()
 
 
-def test_sidecar_bvalue_wins_and_the_other_is_mentioned() -> None:
-    found = assemble_diffusion(dwi=scan(DWI, "dwi", DiffusionBValue=1000), b0=scan(B0, "b0"), bvalue=800)
+def test_sidecar_bvalue_wins_over_the_usual_one_and_that_is_said() -> None:
+    found = assemble_diffusion(
+        dwi=scan(DWI, "dwi", DiffusionBValue=1000), b0=scan(B0, "b0"), usual_bvalue=800
+    )
     assert found.bvalue == 1000
-    assert found.flags == ("b-value: the sidecar's 1000 s/mm2 was used, not the stated 800",)
+    assert found.flags == ("b-value: 1000 s/mm2 is stated beside the DWI and was used, not the usual 800",)
 
 
 def test_negative_adc_in_the_brain_is_flagged_and_kept() -> None:

@@ -168,7 +168,7 @@ def test_a_damaged_second_member_is_refused(scan_file):
         (packed(nifti_bytes()), "packed.nii", "holds gzip data, which its name denies"),
         (bytes(128) + b"DICM" + bytes(400), "image.nii", "DICOM file; convert"),
         (packed(bytes(128) + b"DICM" + bytes(400)), "image.nii.gz", "DICOM file; convert"),
-        (b"<html>404 not found</html>" * 40, "page.nii", "not a NIfTI file"),
+        (b"<html>404 not found</html>" * 40, "page.nii", "text, not an image: a web page"),
         (packed(b""), "nothing.nii.gz", "not a NIfTI file"),
         (nifti_bytes()[:348], "header_only.nii", "do not hold a header"),
         (nifti_bytes(magic=b"ni1\0"), "pair.nii", "not a single-file NIfTI"),

@@ -42,6 +42,8 @@ def run(
     for path in masks:
         try:
             mask = iv.load_mask(path)
+            for flag in mask.flags:
+                shell.say(f"{path.name}: {flag}", level="warning", file=str(path))
             found[path] = (
                 iv.measure(mask, connectivity=connectivity)
                 if scan is None

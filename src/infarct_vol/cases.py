@@ -13,9 +13,10 @@ from infarct_vol.brain import brain_mask
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion, images_from_series
 from infarct_vol.errors import GridMismatchError, UsageError
 from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan, require_same_grid
-from infarct_vol.intake.reading import load_diffusion_series
+from infarct_vol.intake import check_scan, refuse_failures
+from infarct_vol.intake.reading import DiffusionSeries, is_series, load_diffusion_series, load_image
 from infarct_vol.measurement import LesionVolume, measure
-from infarct_vol.nifti import load_mask, load_scan
+from infarct_vol.nifti import load_mask
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import register, resample, resample_mask
 from infarct_vol.segmentation import segment_flair_alone, trace_acute, trace_followup, without_offset
@@ -140,6 +141,7 @@ def segment_followup(
     protocol = protocol or Protocol()
     folder = _folder(explain)
     scan = _scan(flair, "flair", protocol)
+    warned = _warnings(scan, protocol)
     brain = brain_mask(scan, settings=protocol.brain)
     if baseline_flair is None and baseline_mask is None:
         mask = segment_flair_alone(scan, brain=brain, settings=protocol.followup)
@@ -148,7 +150,7 @@ def segment_followup(
 
             told = pages.explain_flair_alone(mask, scan, brain=brain, settings=protocol.followup)
             pages.write_explanation(told, folder)
-        return mask
+        return replace(mask, flags=(*warned, *mask.flags))
     if baseline_flair is None or baseline_mask is None:
         msg = "a baseline needs both its FLAIR and its infarct mask; give both, or neither"
         raise UsageError(msg)
@@ -176,7 +178,7 @@ def segment_followup(
         from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
 
         pages.write_explanation(pages.explain_followup(trace, scan), folder)
-    return trace.mask
+    return replace(trace.mask, flags=(*warned, *trace.mask.flags))
 
 
 def _folder(explain: Path | str | None) -> Path | None:
@@ -235,34 +237,51 @@ def _diffusion(
     protocol: Protocol,
 ) -> DiffusionSet:
     file = None if isinstance(dwi, Scan) else scan_file("dwi", Path(dwi))
-    is_series = file is not None and file.bval is not None
-    identity = Identity(modality="dwi")
-    return assemble_diffusion(
-        dwi=None if is_series else _scan(dwi, "dwi", protocol),
-        series=load_diffusion_series(file, identity=identity, protocol=protocol)
-        if file and is_series
-        else None,
-        adc=None if adc is None else _scan(adc, "adc", protocol),
-        b0=None if b0 is None else _scan(b0, "b0", protocol),
-        bvalue=bvalue or protocol.bvalue,
+    series: DiffusionSeries | None = None
+    if file is not None and is_series(file):
+        series = load_diffusion_series(file, identity=Identity(modality="dwi"), protocol=protocol)
+    weighted = _scan(dwi, "dwi", protocol) if series is None else series.first_volume
+    adc_scan = None if adc is None else _scan(adc, "adc", protocol)
+    b0_scan = None if b0 is None else _scan(b0, "b0", protocol)
+    read = [scan for scan in (weighted, adc_scan, b0_scan) if scan is not None]
+    flags = [flag for scan in read for flag in _warnings(scan, protocol)]
+    found = assemble_diffusion(
+        dwi=None if series is not None else weighted,
+        series=series,
+        adc=adc_scan,
+        b0=b0_scan,
+        bvalue=bvalue,
+        usual_bvalue=protocol.bvalue,
         adc_unit=adc_unit or protocol.adc_unit,
         checks=protocol.checks,
     )
+    return replace(found, flags=(*flags, *found.flags))
+
+
+def _warnings(scan: Scan, protocol: Protocol) -> tuple[str, ...]:
+    """Return what a run would flag about a scan, and refuse what it would refuse."""
+    return refuse_failures(scan, check_scan(scan, settings=protocol.checks))
 
 
 def _scan(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
     """Return a scan as the modality it was given for."""
     if isinstance(given, Scan):
         return replace(given, identity=replace(given.identity, modality=modality))
-    return load_scan(given, modality=modality, geometry=protocol.geometry)
+    return load_image(
+        scan_file(modality, Path(given)), identity=Identity(modality=modality), protocol=protocol
+    )
 
 
 def _image(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
     """Return a scan as `_scan` does, or the trace of a diffusion series."""
-    file = None if isinstance(given, Scan) else scan_file(modality, Path(given))
-    if file is None or file.bval is None:
+    # of a kind that is not stated, only what has b-values beside it can be a series
+    kind = "dwi" if modality == "unknown" else modality
+    file = None if isinstance(given, Scan) else scan_file(kind, Path(given))
+    if file is None or not is_series(file):
         return _scan(given, modality, protocol)
     series = load_diffusion_series(file, identity=Identity(modality=modality), protocol=protocol)
+    if modality == "unknown" and series.bvalues.size == 1:
+        return _scan(given, modality, protocol)
     return images_from_series(series).trace
 
 
@@ -291,7 +310,7 @@ def _prior_on_flair(
             "give the DWI it was drawn on (--baseline-dwi)"
         )
         raise GridMismatchError(msg)
-    drawn_on = _scan(dwi, "dwi", protocol)
+    drawn_on = _image(dwi, "dwi", protocol)
     if not mask.grid.is_same_as(drawn_on.grid):
         msg = f"the baseline mask has {mask.grid.describe()}, the baseline DWI {drawn_on.grid.describe()}"
         raise GridMismatchError(msg)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from infarct_vol.diffusion import assemble_diffusion
+from infarct_vol.brain import brain_mask
+from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
 from infarct_vol.errors import InfarctVolError
 from infarct_vol.images import MODALITY_LABELS, Modality, Scan
 from infarct_vol.intake.checks import Verdict, check_scan
-from infarct_vol.intake.reading import DiffusionSeries, load_diffusion_series
-from infarct_vol.nifti import load_scan
+from infarct_vol.intake.reading import DiffusionSeries, is_series, load_diffusion_series, load_image
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import Record
+from infarct_vol.segmentation import prepare_case
 from infarct_vol.study import Participant, PassedOver, Session, Study
 from infarct_vol.tables.stated_texts import TextRemark, text_remarks
 from infarct_vol.visits import Visit, assign_visits, protocol_with_visits
@@ -106,13 +107,11 @@ def _check_session(
         label = MODALITY_LABELS[modality]
         identity = participant.identity(session, modality)
         try:
-            if file.bval is not None:
+            if is_series(file):
                 series = load_diffusion_series(file, identity=identity, protocol=protocol)
                 scan = series.first_volume
             else:
-                scan = scans[modality] = load_scan(
-                    file.path, identity=identity, geometry=protocol.geometry, sidecars=file.sidecars
-                )
+                scan = scans[modality] = load_image(file, identity=identity, protocol=protocol)
         except InfarctVolError as error:
             yield rows.row("file", "FAIL", error.message, modality=label)
             continue
@@ -139,10 +138,12 @@ def _check_diffusion(
             series=series,
             adc=scans.get("adc"),
             b0=scans.get("b0"),
-            bvalue=session.bvalue or protocol.bvalue,
+            bvalue=session.bvalue,
+            usual_bvalue=protocol.bvalue,
             adc_unit=session.adc_unit or protocol.adc_unit,
             checks=protocol.checks,
         )
+        _require_measurable(diffusion, session, protocol)
     except InfarctVolError as error:
         yield rows.row("diffusion", "FAIL", error.message, modality="DWI")
         return
@@ -150,3 +151,14 @@ def _check_diffusion(
         yield rows.row("diffusion", "WARN", flag, modality="DWI")
     if not diffusion.flags:
         yield rows.row("diffusion", "PASS", "DWI, ADC and b-values fit together", modality="DWI")
+
+
+def _require_measurable(diffusion: DiffusionSet, session: Session, protocol: Protocol) -> None:
+    """Raise what would be raised before the infarct is looked for: no brain, or no ADC of a brain.
+
+    With a mask made elsewhere the visit is measured nevertheless.
+    """
+    if session.mask is not None:
+        return
+    brain = brain_mask(diffusion.dwi, settings=protocol.brain)
+    prepare_case(diffusion.dwi, diffusion.adc, brain=brain, settings=protocol.acute)

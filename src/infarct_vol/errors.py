@@ -7,6 +7,12 @@ and what to do next; the scan's identity is put in front.
 
 from __future__ import annotations
 
+import logging
+import traceback
+from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
+
 
 class InfarctVolError(Exception):
     """Base of every error this package raises on purpose.
@@ -33,6 +39,18 @@ class InfarctVolError(Exception):
 
 def _rebuild(kind: type[InfarctVolError], message: str, where: str) -> InfarctVolError:
     return kind(message, where=where)
+
+
+def fault_reason(error: BaseException, *, where: str) -> str:
+    """Return what a row says of a fault nobody foresaw: its kind, its place in the program, what to do.
+
+    The traceback is logged, for whoever runs again with ``-v``.
+    """
+    _LOG.debug("fault at %s", where, exc_info=error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    advice = "run again with --jobs 1 -v, and report it if it stays"
+    return f"{where}: unexpected {type(error).__name__}{place}: {error}; {advice}"
 
 
 class UsageError(InfarctVolError, ValueError):

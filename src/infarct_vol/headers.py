@@ -16,6 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from infarct_vol.errors import DamagedFileError, HeaderError
+from infarct_vol.files import text_instead_of_image
 from infarct_vol.geometry import Grid
 from infarct_vol.protocol import GeometrySettings
 
@@ -31,6 +32,8 @@ LONGEST_HEADER_BYTES = 544
 _INTEGER_OR_FLOAT = {2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280}
 _MM_UNIT_CODE = 2
 _SPACE_UNITS = {1: "metre", 3: "micron"}
+_TEMPLATE_SPACES = {3: "Talairach space", 4: "MNI space", 5: "the space of a template"}
+"""Form codes of images that were fitted to a template. Code 2, aligned to another scan, keeps the size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +127,9 @@ def _parsed(content: bytes | bytearray) -> tuple[Any, int]:
             )
             raise DamagedFileError(msg)
         return fields, first_offset
+    text = text_instead_of_image(content)
+    if text:
+        raise DamagedFileError(text)
     msg = f"not a NIfTI file: it starts with {bytes(content[:4])!r}, not with the length of a NIfTI header"
     raise DamagedFileError(msg)
 
@@ -221,7 +227,19 @@ def settled_grid(header: Header, *, geometry: GeometrySettings) -> tuple[Grid, t
             remarks = (*remarks, f"{chosen} used as the protocol states")
     _require_sound(forms[chosen], pixdim, max_shear_degrees=geometry.max_shear_degrees)
     shape = (header.shape[0], header.shape[1], header.shape[2])
-    return Grid(shape, forms[chosen]), remarks
+    return Grid(shape, forms[chosen]), (*remarks, *_template_remarks(header.fields))
+
+
+def _template_remarks(fields: Any) -> tuple[str, ...]:
+    codes = {name: int(fields[f"{name}_code"]) for name in ("sform", "qform")}
+    found = next(((n, c) for n, c in codes.items() if c in _TEMPLATE_SPACES), None)
+    if found is None:
+        return ()
+    name, code = found
+    return (
+        f"the header says the image lies in {_TEMPLATE_SPACES[code]} ({name} code {code}): its volumes are "
+        "those of a brain fitted to a template, not the patient's",
+    )
 
 
 def _stated_forms(fields: Any) -> tuple[dict[str, NDArray[np.float64]], tuple[str, ...]]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import DamagedFileError, HeaderError, ScanRefusedError
-from infarct_vol.files import gzip_bytes, read_sidecar, write_bytes
+from infarct_vol.files import gzip_bytes, nifti_stem, read_sidecar, text_instead_of_image, write_bytes
 from infarct_vol.geometry import Grid
 from infarct_vol.headers import LONGEST_HEADER_BYTES, MAX_VOXELS, Header, read_header, settled_grid
 from infarct_vol.images import Identity, LesionMask, Modality, Scan
@@ -180,8 +180,8 @@ def _where(identity: Identity) -> str:
 def _require_single(stored: Stored, path: Path, *, where: str) -> None:
     if stored.data.ndim == 4:
         msg = (
-            f"{path.name} holds {stored.data.shape[3]} volumes where one is expected; "
-            "name the volume to use, or give a diffusion series with its .bval file"
+            f"{path.name} holds {stored.data.shape[3]} volumes where one is expected; export the one meant, "
+            f"or, of a diffusion series, write one b-value for each volume into {nifti_stem(path)}.bval"
         )
         raise HeaderError(msg, where=where)
 
@@ -206,6 +206,11 @@ def _file_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             msg = f"no file at {path}"
+            if path.is_symlink():
+                msg = (
+                    "a link to a file that is not there; if the data set is kept with git-annex or DataLad, "
+                    "fetch the image ('git annex get' or 'datalad get')"
+                )
             raise DamagedFileError(msg)
         if path.stat().st_size > 8 * MAX_VOXELS + _MAX_EXTRA_BYTES:
             msg = (
@@ -228,6 +233,8 @@ def _file_bytes(path: Path) -> bytes:
 def _unpacked(raw: bytes, *, named_gzip: bool) -> tuple[bytes | bytearray, int]:
     """Return the file without its gzip wrapping, and the number of bytes after the wrapping's end."""
     is_gzip = raw[:2] == _GZIP_MAGIC
+    if not is_gzip and (text := text_instead_of_image(raw)):
+        raise DamagedFileError(text)
     if is_gzip != named_gzip:
         found = "gzip data" if is_gzip else "no gzip data"
         msg = f"holds {found}, which its name denies; rename or compress it as it is"

@@ -89,7 +89,9 @@ def process_participant(case: Case, *, inputs: dict[str, str] | None = None) -> 
     """
     inputs = case.inputs() if inputs is None else inputs
     logs = measure_visits(case, inputs)
-    return _participant_record(case, logs, inputs=inputs, fingerprint=case.fingerprint(inputs))
+    # after a fault the next run tries again
+    fingerprint = "" if any(log.faulty for log in logs) else case.fingerprint(inputs)
+    return _participant_record(case, logs, inputs=inputs, fingerprint=fingerprint)
 
 
 def measure_visits(case: Case, inputs: Mapping[str, str]) -> list[VisitLog]:
@@ -137,8 +139,9 @@ def measure_unscheduled(
         log.not_analysed()
         return
     reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
-    measure_followup(case, reader, log, baseline)
-    log.close(reader, masks=case.masks)
+    with log.step(*log.parameters):
+        measure_followup(case, reader, log, baseline)
+        log.close(reader, masks=case.masks)
 
 
 def measure_visit(
@@ -150,11 +153,12 @@ def measure_visit(
         log.not_analysed()
         return baseline
     reader = SessionReader(case.participant, session, case.root, case.protocol, inputs)
-    if log.visit.name == "baseline":
-        baseline = measure_baseline(case, reader, log)
-    else:
-        measure_followup(case, reader, log, baseline)
-    log.close(reader, masks=case.masks)
+    with log.step(*log.parameters):
+        if log.visit.name == "baseline":
+            baseline = measure_baseline(case, reader, log)
+        else:
+            measure_followup(case, reader, log, baseline)
+        log.close(reader, masks=case.masks)
     return baseline
 
 
@@ -187,7 +191,8 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
             edit=acute.edit,
         )
     baseline = measure_baseline_flair(case, reader, log, acute)
-    locate_baseline(log, acute, baseline)
+    with log.step():
+        locate_baseline(log, acute, baseline)
     return baseline
 
 
@@ -272,7 +277,8 @@ def read_diffusion(case: Case, reader: SessionReader) -> DiffusionSet:
         series=reader.series() if reader.has_series() else None,
         adc=reader.scan("adc") if reader.has("adc") else None,
         b0=reader.scan("b0") if reader.has("b0") else None,
-        bvalue=session.bvalue or protocol.bvalue,
+        bvalue=session.bvalue,
+        usual_bvalue=protocol.bvalue,
         adc_unit=session.adc_unit or protocol.adc_unit,
         checks=protocol.checks,
     )

@@ -18,7 +18,7 @@ from infarct_vol.atlas import NAME as TEMPLATE
 from infarct_vol.atlas import BrainMap
 from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
-from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError
+from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError, fault_reason
 from infarct_vol.external import Edit, ExternalMask, masks_without_image, outside_brain
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
@@ -82,6 +82,8 @@ class VisitLog:
     parameters: Sequence[Parameter]
     flags: list[str] = field(default_factory=list)
     accounting: Accounting | None = None
+    faulty: bool = False
+    """Whether a fault of the program or the machine, not a refusal, left a value empty."""
     _outcomes: dict[Parameter, _Outcome] = field(default_factory=dict)
     _masks: dict[str, str] = field(default_factory=dict)
     _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
@@ -102,9 +104,17 @@ class VisitLog:
             yield
         except InfarctVolError as error:
             status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
-            for parameter in parameters:
-                if parameter not in self._outcomes:
-                    self._outcomes[parameter] = _Outcome(status, reason=str(error))
+            self._without_value(parameters, status, str(error))
+        except Exception as error:  # noqa: BLE001 - a fault in one step must not cost another's result
+            self.faulty = True
+            where = f"{self.participant.participant_id} {self.session_id}"
+            self._without_value(parameters, "failed", fault_reason(error, where=where))
+
+    def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
+        """Leave parameters without a value; where all have theirs already, the reason is a flag."""
+        missing = [parameter for parameter in parameters if parameter not in self._outcomes]
+        self._outcomes.update({parameter: _Outcome(status, reason=reason) for parameter in missing})
+        self.flags.extend([] if missing else [reason])
 
     @contextmanager
     def excused(self, external: ExternalMask | None) -> Iterator[None]:
@@ -115,6 +125,12 @@ class VisitLog:
             if external is None:
                 raise
             self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {error}")
+        except Exception as error:
+            if external is None:
+                raise
+            self.faulty = True
+            reason = fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
+            self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {reason}")
 
     def counted(
         self, external: ExternalMask | None, automatic: LesionMask | None, brain: BrainMask | None

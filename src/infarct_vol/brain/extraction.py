@@ -40,6 +40,7 @@ from infarct_vol.brain.working_grid import WorkingGrid
 from infarct_vol.errors import BrainMaskError
 from infarct_vol.geometry import MM3_PER_ML
 from infarct_vol.images import BrainMask, Scan
+from infarct_vol.intake.background import with_dark_background
 from infarct_vol.settings import BrainSettings
 
 METHOD = "morphological-1"
@@ -167,6 +168,7 @@ def brain_mask(scan: Scan, *, settings: BrainSettings | None = None) -> BrainMas
         msg = f"{scan.grid.describe()}: too few slices to find a brain in; give a brain mask"
         raise BrainMaskError(msg, where=str(scan.identity))
     native, about_data = _finite(scan)
+    native = with_dark_background(native)
     working = WorkingGrid.of(scan.grid, target_mm=settings.working_mm)
     ordered = working.ordered(native)
     brain = _extract_tight(

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from infarct_vol.audit import Entry
 from infarct_vol.desk.pictures import Pictures, link_of
-from infarct_vol.diffusion.series import B0_MAX
+from infarct_vol.diffusion.bvalues import B0_MAX
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.measurement import place_text

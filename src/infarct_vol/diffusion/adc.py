@@ -17,15 +17,17 @@ INVALID_ADC_UM2_PER_S = 50.0
 """At or below this an ADC is invalid, not restricted."""
 
 
-def adc_from_dwi(b0: Scan, dwi: Scan, *, bvalue: float) -> Scan:
-    """Compute ``ADC = ln(S0 / Sb) / b`` in 1e-6 mm2/s.
+def adc_from_dwi(b0: Scan, dwi: Scan, *, bvalue: float, b0_bvalue: float = 0.0) -> Scan:
+    """Compute ``ADC = ln(S0 / Sb) / (b - b0)`` in 1e-6 mm2/s.
 
     Parameters
     ----------
     b0, dwi
         Image without diffusion weighting and trace image, on one grid.
     bvalue
-        Diffusion weighting of ``dwi`` in s/mm2; that of ``b0`` is taken as 0.
+        Diffusion weighting of ``dwi`` in s/mm2.
+    b0_bvalue
+        That of ``b0``, which scanners make with 0 to 50.
 
     Returns
     -------
@@ -37,15 +39,18 @@ def adc_from_dwi(b0: Scan, dwi: Scan, *, bvalue: float) -> Scan:
     GridMismatchError
         If the two images are on different grids.
     DiffusionError
-        If the b-value is not a positive number.
+        If the b-value is not a positive number, and larger than that of ``b0``.
     """
     require_same_grid(b0, dwi, what="b0 and DWI")
     if not (math.isfinite(bvalue) and bvalue > 0):
         msg = f"the b-value must be a positive number in s/mm2, got {bvalue:g}"
         raise DiffusionError(msg, where=str(dwi.identity))
+    if not 0 <= b0_bvalue < bvalue:
+        msg = f"the b-value of b0 must lie between 0 and {bvalue:g} s/mm2, got {b0_bvalue:g}"
+        raise DiffusionError(msg, where=str(b0.identity))
     valid = (b0.data > 0) & (dwi.data > 0)
     ratio = np.divide(b0.data, dwi.data, out=np.ones_like(dwi.data), where=valid)
-    adc = np.log(ratio) * np.float32(MM2_TO_UM2 / bvalue)
+    adc = np.log(ratio) * np.float32(MM2_TO_UM2 / (bvalue - b0_bvalue))
     adc[~valid] = np.nan
     identity = replace(dwi.identity, modality="adc", path=None, sha256="")
     remark = f"computed from b0 and DWI at b = {bvalue:g} s/mm2"

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from skimage.filters import threshold_otsu
 
 from infarct_vol.diffusion.adc import adc_from_dwi, compare_adc, onto_grid
 from infarct_vol.diffusion.belonging import require_pair
-from infarct_vol.diffusion.series import DiffusionSeriesLike, images_from_series
+from infarct_vol.diffusion.bvalues import (
+    B0_MAX,
+    FIELDS,
+    StatedBValue,
+    is_same_bvalue,
+    settled_bvalue,
+    sidecar_bvalue,
+    sidecar_bvalues,
+)
+from infarct_vol.diffusion.series import (
+    DiffusionSeriesLike,
+    SeriesImages,
+    images_from_series,
+    require_dark_weighting,
+)
 from infarct_vol.diffusion.units import to_um2_per_s
 from infarct_vol.errors import DiffusionError
 from infarct_vol.images import BrainMask, Scan, require_same_grid
 from infarct_vol.protocol import CheckSettings
 
 BrainFinder = Callable[[Scan], BrainMask]
-_BVALUE_FIELDS = ("DiffusionBValue", "b-value", "bvalue")
 _UNIT_FIELDS = ("Units", "ADCUnits")
+_NO_UNIT = ("", "n/a", "none", "unknown", "arbitrary", "a.u.", "au")
+_NEGATIVE_SHARE = 0.05
+"""Share of the tissue's level by which noise and resampling take an image below zero, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +70,16 @@ def assemble_diffusion(
     b0: Scan | None = None,
     series: DiffusionSeriesLike | None = None,
     bvalue: float | None = None,
+    usual_bvalue: float | None = None,
     adc_unit: str | None = None,
     brain: BrainMask | BrainFinder | None = None,
     checks: CheckSettings | None = None,
 ) -> DiffusionSet:
     """Bring a session's diffusion files together.
 
-    A supplied ADC map wins over a computed one, and is compared with it where both can be had. What the
-    sidecars state wins over ``bvalue`` and ``adc_unit``.
+    A supplied ADC map wins over a computed one, and is compared with it where both can be had. The unit a
+    sidecar states wins over ``adc_unit``. Statements of the b-value that contradict each other are refused
+    where an ADC is computed from it, and flagged elsewhere.
 
     Parameters
     ----------
@@ -69,7 +88,9 @@ def assemble_diffusion(
     adc, b0
         Supplied ADC map (any unit) and b0 image.
     bvalue
-        b-value of ``dwi`` in s/mm2 where its sidecar states none.
+        b-value stated for this image (manifest, ``--bvalue``), in s/mm2.
+    usual_bvalue
+        b-value of images for which none is stated (protocol).
     adc_unit
         Unit of ``adc`` where its sidecar states none; neither: inferred from the brain median.
     brain
@@ -89,22 +110,18 @@ def assemble_diffusion(
         If an ADC must be computed from b0 and DWI on different grids.
     """
     checks = checks or CheckSettings()
-    flags: list[str] = []
-    computed: Scan | None = None
-    if series is not None and dwi is None:
-        images = images_from_series(series)
-        dwi, b0, computed, bvalue = images.trace, images.b0 or b0, images.adc, images.bvalue
-        flags.extend(images.flags)
-    elif dwi is not None and series is None:
-        bvalue = _stated_bvalue(dwi, bvalue, flags)
-        computed = _computed_adc(dwi, b0, bvalue, flags, needed=adc is None)
-    else:
-        msg = "give either a trace image or a diffusion series, not both or neither"
-        raise DiffusionError(msg)
+    given = _weighted_image(dwi, series, bvalue)
+    dwi, own_b0, computed, flags = given.dwi, given.b0, given.adc, list(given.flags)
+    needed = adc is None and (own_b0 or b0) is not None
+    bvalue = settled_bvalue(given.stated, needed=needed, flags=flags, where=str(dwi.identity))
+    bvalue = _or_usual(bvalue, None if series is not None else usual_bvalue, flags)
+    _require_weighted(dwi, bvalue)
+    if computed is None:
+        computed = _computed_adc(dwi, b0, bvalue, flags, needed=needed)
     mask = tissue_of(dwi, brain)
     if computed is not None:
-        _refuse_swapped(computed, mask)
-    if b0 is not None and series is None:
+        _require_decay(computed, dwi, own_b0 or b0, series, mask)
+    if b0 is not None and own_b0 is None:
         flags.extend(_paired_b0(dwi, b0, mask, checks))
     if bvalue is not None and not checks.bvalue_warn_low <= bvalue <= checks.bvalue_warn_high:
         limits = f"{checks.bvalue_warn_low:g}-{checks.bvalue_warn_high:g}"
@@ -117,17 +134,99 @@ def assemble_diffusion(
         computed = supplied
     if computed is None:
         flags.append("no ADC map and no b0 image: T2 shine-through cannot be told from acute infarct")
-    return DiffusionSet(dwi=dwi, adc=computed, b0=b0, bvalue=bvalue, flags=tuple(flags))
+    return DiffusionSet(_with_bvalue(dwi, bvalue), computed, own_b0 or b0, bvalue, tuple(flags))
 
 
-def _stated_bvalue(dwi: Scan, given: float | None, flags: list[str]) -> float | None:
-    for field in _BVALUE_FIELDS:
-        stated = dwi.sidecar.get(field)
-        if isinstance(stated, (int, float)) and not isinstance(stated, bool):
-            if given is not None and abs(given - stated) > 0.01 * abs(stated):
-                flags.append(f"b-value: the sidecar's {stated:g} s/mm2 was used, not the stated {given:g}")
-            return float(stated)
-    return given
+class _Weighted(NamedTuple):
+    """The trace image, what else its series holds, and what is stated of its weighting."""
+
+    dwi: Scan
+    b0: Scan | None
+    adc: Scan | None
+    stated: tuple[StatedBValue, ...]
+    flags: tuple[str, ...]
+
+
+def _weighted_image(dwi: Scan | None, series: DiffusionSeriesLike | None, bvalue: float | None) -> _Weighted:
+    given = () if bvalue is None else (StatedBValue(bvalue, "the b-value given for this image"),)
+    if series is not None and dwi is None:
+        images = images_from_series(series)
+        stated = (*_series_bvalues(series, images), *given)
+        return _Weighted(images.trace, images.b0, images.adc, stated, images.flags)
+    if dwi is not None and series is None:
+        return _Weighted(
+            dwi, None, None, (*sidecar_bvalues(dwi.sidecar, where=str(dwi.identity)), *given), ()
+        )
+    msg = "give either a trace image or a diffusion series, not both or neither"
+    raise DiffusionError(msg)
+
+
+def _with_bvalue(dwi: Scan, bvalue: float | None) -> Scan:
+    """Return a DWI with its settled b-value in one place for all that read it later."""
+    return dwi if bvalue is None else replace(dwi, sidecar={**dwi.sidecar, "DiffusionBValue": bvalue})
+
+
+def _require_decay(
+    computed: Scan, dwi: Scan, b0: Scan | None, series: DiffusionSeriesLike | None, tissue: BrainMask
+) -> None:
+    """Refuse images that no diffusion gives: brighter with weighting, or without a zero of signal."""
+    if series is not None:
+        require_dark_weighting(series, tissue)
+    _refuse_swapped(computed, tissue)
+    for scan in (b0, dwi):
+        if scan is not None and scan.grid.is_same_as(dwi.grid):
+            _require_signal(scan, tissue)
+
+
+def _series_bvalues(series: DiffusionSeriesLike, images: SeriesImages) -> tuple[StatedBValue, ...]:
+    """Return the b-value of the trace, and what the sidecar states that no volume has."""
+    held = np.asarray(series.bvalues, dtype=np.float64).ravel()
+    stated = [StatedBValue(images.bvalue, "the .bval file")]
+    for name in FIELDS:
+        value = series.sidecar.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            known = sidecar_bvalue({name: one}, where=str(series.identity))
+            if known is None or (known <= B0_MAX and (held <= B0_MAX).any()):
+                continue
+            if not any(is_same_bvalue(known, b) for b in (*held, images.bvalue)):
+                stated.append(StatedBValue(known, f"sidecar field {name}"))
+    return tuple(stated)
+
+
+def _or_usual(bvalue: float | None, usual: float | None, flags: list[str]) -> float | None:
+    if bvalue is None or usual is None:
+        return usual if bvalue is None else bvalue
+    if not is_same_bvalue(bvalue, usual):
+        flags.append(
+            f"b-value: {bvalue:g} s/mm2 is stated beside the DWI and was used, not the usual {usual:g}"
+        )
+    return bvalue
+
+
+def _require_weighted(dwi: Scan, bvalue: float | None) -> None:
+    if bvalue is None or bvalue > B0_MAX:
+        return
+    likely = (
+        f"if that is in ms/um2, write {1000 * bvalue:g}"
+        if 0.5 <= bvalue < 5
+        else "if DWI and b0 are exchanged, exchange them; if not, correct the b-value"
+    )
+    msg = (
+        f"the b-value of the image given as DWI is {bvalue:g} s/mm2, which is no diffusion weighting (more "
+        f"than {B0_MAX:g} expected); {likely}"
+    )
+    raise DiffusionError(msg, where=str(dwi.identity))
+
+
+def _bvalue_of_b0(b0: Scan) -> float:
+    bvalue = sidecar_bvalue(b0.sidecar, where=str(b0.identity)) or 0.0
+    if bvalue > B0_MAX:
+        msg = (
+            f"the b-value of the image given as b0 is {bvalue:g} s/mm2 (at most {B0_MAX:g} expected): it is "
+            "diffusion-weighted. Are DWI and b0 exchanged? Exchange them, or correct its b-value"
+        )
+        raise DiffusionError(msg, where=str(b0.identity))
+    return bvalue
 
 
 def _computed_adc(
@@ -135,6 +234,7 @@ def _computed_adc(
 ) -> Scan | None:
     if b0 is None:
         return None
+    b0_bvalue = _bvalue_of_b0(b0)
     if bvalue is None:
         if not needed:
             return None
@@ -148,7 +248,7 @@ def _computed_adc(
     if not b0.grid.is_same_as(dwi.grid):
         flags.append("b0 and DWI are on different grids: the supplied ADC map was not checked against them")
         return None
-    return adc_from_dwi(b0, dwi, bvalue=bvalue)
+    return adc_from_dwi(b0, dwi, bvalue=bvalue, b0_bvalue=b0_bvalue)
 
 
 def _paired_b0(dwi: Scan, b0: Scan, tissue: BrainMask, checks: CheckSettings) -> tuple[str, ...]:
@@ -189,16 +289,43 @@ def _refuse_swapped(computed: Scan, brain: BrainMask) -> None:
         raise DiffusionError(msg, where=str(computed.identity))
 
 
+def _require_signal(scan: Scan, tissue: BrainMask) -> None:
+    """Refuse to take logarithms of an image whose zero is not the absence of signal."""
+    known = np.isfinite(scan.data)
+    if not (known & tissue.data).any():
+        return
+    lowest = float(np.percentile(scan.data[known], 1))
+    level = float(np.median(scan.data[known & tissue.data]))
+    if lowest < -_NEGATIVE_SHARE * abs(level):
+        msg = (
+            f"an ADC cannot be computed from it: it has intensities below zero (a hundredth lie below "
+            f"{lowest:.3g}, the tissue at {level:.3g}), so it was normalised or shifted. Give the image as "
+            "the scanner made it, or the ADC map"
+        )
+        raise DiffusionError(msg, where=str(scan.identity))
+
+
 def _supplied_adc(adc: Scan, dwi: Scan, brain: BrainMask, given_unit: str | None, flags: list[str]) -> Scan:
     if not adc.grid.is_same_as(dwi.grid):
         adc = onto_grid(adc, dwi.grid)
         flags.append("the ADC map is on another grid than the DWI and was resampled onto it")
-    stated = next((adc.sidecar[f] for f in _UNIT_FIELDS if isinstance(adc.sidecar.get(f), str)), None)
-    scan = to_um2_per_s(adc, brain, unit=str(stated) if stated else given_unit)
+    scan = to_um2_per_s(adc, brain, unit=_stated_unit(adc, flags) or given_unit)
     negative = int(np.count_nonzero(scan.data[brain.data] < 0))
     if negative:
         flags.append(f"{negative} negative ADC voxels in the brain, kept")
     return replace(scan, grid=dwi.grid)
+
+
+def _stated_unit(adc: Scan, flags: list[str]) -> str | None:
+    """Return the unit a sidecar states; one that names none is flagged, and the brain tells."""
+    for name in _UNIT_FIELDS:
+        value = adc.sidecar.get(name)
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(value, str) and value.strip().lower() not in _NO_UNIT:
+            return value
+        if value is not None and value not in ("", "n/a"):
+            flags.append(f"sidecar field {name} of the ADC map names no unit of an ADC; it was not used")
+    return None
 
 
 def _compare(

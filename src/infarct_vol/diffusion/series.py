@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.diffusion.adc import MM2_TO_UM2
+from infarct_vol.diffusion.bvalues import B0_MAX, plain_bvalues, vendor_flag
 from infarct_vol.errors import DiffusionError
 from infarct_vol.geometry import Grid
-from infarct_vol.images import Identity, Scan
+from infarct_vol.images import BrainMask, Identity, Scan
 
-B0_MAX = 50.0
-"""s/mm2; weightings up to this count as b0 (scanners write 0, 5 or 50 for it)."""
 TARGET_BVALUE = 1000.0
 """s/mm2; the weighting stroke protocols use and the methods here were measured at."""
 ADC_MAX_BVALUE = 1200.0
@@ -23,6 +22,11 @@ ADC_MAX_BVALUE = 1200.0
 _SHELL_WIDTH = 0.05
 _ISOTROPY = 0.02
 """Largest deviation from 1/3 of an eigenvalue of the mean outer product of the directions that is even."""
+
+_LENGTH_TOLERANCE = 0.03
+"""Directions are rounded in files; a length further from 1 may be meant to scale the b-value."""
+_DARKENING_BVALUE = 300.0
+"""s/mm2; from here on a weighted volume is darker than one without weighting, whatever its noise."""
 
 _MAX_NOISE_GAIN = 2.0
 """Directions so uneven that evening them out more than doubles the noise cannot give a usable trace."""
@@ -88,21 +92,23 @@ def images_from_series(series: DiffusionSeriesLike) -> SeriesImages:
     Raises
     ------
     DiffusionError
-        If the b-values do not fit the volumes or hold no diffusion weighting.
+        If the b-values do not fit the volumes or hold no diffusion weighting, or the lengths of directions
+        contradict the b-values.
     """
-    bvalues = _checked_bvalues(series)
+    bvalues, about_bvalues = _checked_bvalues(series)
+    vectors = _checked_directions(series, bvalues)
     weighted = _shells(bvalues)
     low = np.flatnonzero(bvalues <= B0_MAX)
     chosen = min(weighted, key=lambda b: abs(b - TARGET_BVALUE))
-    weights, flags = _direction_weights(series, weighted[chosen])
-    trace = _trace(series, weighted[chosen], weights)
+    weights, flags = _direction_weights(vectors, weighted[chosen], alone=bvalues.size == 1)
+    trace = series.data[..., 0] if bvalues.size == 1 else _trace(series, weighted[chosen], weights)
     b0 = series.data[..., low].mean(axis=-1, dtype=np.float32) if low.size else None
     points: dict[float, NDArray[np.float32]] = {chosen: trace}
     if b0 is not None:
         points[float(bvalues[low].mean())] = b0
     for bvalue, volumes in weighted.items():
         if bvalue != chosen and bvalue <= ADC_MAX_BVALUE:
-            points[bvalue] = _trace(series, volumes, _direction_weights(series, volumes)[0])
+            points[bvalue] = _trace(series, volumes, _direction_weights(vectors, volumes)[0])
     left_out = [b for b in weighted if b > ADC_MAX_BVALUE]
     remark = f"ADC by {'two points' if len(points) == 2 else 'least squares'} at b = " + ", ".join(
         f"{b:g}" for b in sorted(points)
@@ -117,25 +123,95 @@ def images_from_series(series: DiffusionSeriesLike) -> SeriesImages:
         b0=None if b0 is None else _scan(series, b0, "b0", f"mean of {low.size} volumes"),
         adc=None if adc is None else _scan(series, adc, "adc", remark),
         bvalue=chosen,
-        flags=flags,
+        flags=(*about_bvalues, *flags),
     )
 
 
-def _checked_bvalues(series: DiffusionSeriesLike) -> NDArray[np.float64]:
+def require_dark_weighting(series: DiffusionSeriesLike, tissue: BrainMask) -> None:
+    """Refuse a series in which a weighted volume is brighter than one without weighting.
+
+    Diffusion only darkens, so the b-values are not in the order of the volumes.
+
+    Raises
+    ------
+    DiffusionError
+        If there is such a volume; the message names it.
+    """
+    bvalues, _ = _checked_bvalues(series)
+    levels = np.array([_level(series.data[..., n], tissue) for n in range(bvalues.size)])
+    low = np.flatnonzero((bvalues <= B0_MAX) & np.isfinite(levels))
+    high = np.flatnonzero((bvalues >= _DARKENING_BVALUE) & np.isfinite(levels))
+    if not low.size or not high.size:
+        return
+    dark, bright = low[int(levels[low].argmin())], high[int(levels[high].argmax())]
+    if levels[bright] >= levels[dark] > 0:
+        msg = (
+            f"volume {bright + 1} (b = {bvalues[bright]:g}) is brighter over the brain than volume "
+            f"{dark + 1} (b = {bvalues[dark]:g}), which diffusion cannot do: b0 and DWI are swapped, or the "
+            ".bval file is not in the order of the volumes; write it in their order"
+        )
+        raise DiffusionError(msg, where=str(series.identity))
+
+
+def _level(volume: NDArray[np.float32], tissue: BrainMask) -> float:
+    values = volume[tissue.data]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def _checked_bvalues(series: DiffusionSeriesLike) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     where = str(series.identity)
     bvalues = np.asarray(series.bvalues, dtype=np.float64).ravel()
     if series.data.ndim != 4 or bvalues.size != series.data.shape[3]:
         msg = f"{bvalues.size} b-values for a series of shape {series.data.shape}; one per volume is needed"
         raise DiffusionError(msg, where=where)
-    if not np.isfinite(bvalues).all() or (bvalues < 0).any():
-        msg = "the b-values hold negative or undefined numbers; export the .bval file again"
-        raise DiffusionError(msg, where=where)
+    bvalues, flagged = plain_bvalues(bvalues, what="the .bval file", where=where)
     highest = float(bvalues.max())
     if highest <= B0_MAX:
-        likely = "; the values look like ms/um2, give s/mm2" if 0.5 <= highest <= 5 else ""
-        msg = f"no volume is diffusion-weighted: the highest b-value is {highest:g} s/mm2{likely}"
+        likely = "; the values look like ms/um2, give s/mm2" if 0.5 <= highest < 5 else ""
+        likely = likely or ("; are DWI and b0 exchanged?" if bvalues.size == 1 else "")
+        msg = f"no volume is diffusion-weighted: in .bval the highest b-value is {highest:g} s/mm2{likely}"
         raise DiffusionError(msg, where=where)
-    return bvalues
+    return bvalues, (vendor_flag("the .bval file"),) if flagged else ()
+
+
+def _checked_directions(
+    series: DiffusionSeriesLike, bvalues: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return directions of length 1, or 0 0 0 where a volume has none (written as zeros or as NaN).
+
+    A direction of another length may mean a weighting of b times its squared length (MRtrix
+    ``-bvalue_scaling``), or nothing. It means nothing where the b-values differ by the squared lengths
+    already; anything else is refused, because ADC and volume would depend on a guess.
+    """
+    if series.bvectors is None:
+        return None
+    where = str(series.identity)
+    vectors = np.asarray(series.bvectors, dtype=np.float64)
+    if vectors.shape != (bvalues.size, 3) or np.isinf(vectors).any():
+        msg = f"the .bvec file must give {bvalues.size} volumes 3 finite numbers each; export it again"
+        raise DiffusionError(msg, where=where)
+    vectors = np.where(np.isnan(vectors).any(axis=1, keepdims=True), 0.0, vectors)
+    lengths = np.linalg.norm(vectors, axis=1)
+    directed = (bvalues > B0_MAX) & (lengths > 1e-6)
+    off = directed & (np.abs(lengths - 1) > _LENGTH_TOLERANCE)
+    if off.any() and not _repeats_bvalues(lengths[directed], bvalues[directed]):
+        volume = int(np.flatnonzero(off)[0])
+        scaled = bvalues[volume] * lengths[volume] ** 2
+        msg = (
+            f"the direction of volume {volume + 1} in the .bvec file has length {lengths[volume]:.3g}, "
+            f"expected 1: its weighting is b = {bvalues[volume]:g} s/mm2 as the .bval file says, or "
+            f"{scaled:.4g} if the squared length scales it. Write directions of length 1, and into .bval the "
+            "b-values that hold"
+        )
+        raise DiffusionError(msg, where=where)
+    return np.where(directed[:, None], vectors / np.where(directed, lengths, 1.0)[:, None], 0.0)
+
+
+def _repeats_bvalues(lengths: NDArray[np.float64], bvalues: NDArray[np.float64]) -> bool:
+    """Tell whether the b-values differ as the squared lengths do, the longest being 1."""
+    longest = bvalues.max()
+    return bool((np.abs(lengths**2 - bvalues / longest) <= 2 * _LENGTH_TOLERANCE).all())
 
 
 def _shells(bvalues: NDArray[np.float64]) -> dict[float, NDArray[np.intp]]:
@@ -151,22 +227,29 @@ def _shells(bvalues: NDArray[np.float64]) -> dict[float, NDArray[np.intp]]:
 
 
 def _direction_weights(
-    series: DiffusionSeriesLike, volumes: NDArray[np.intp]
+    directions: NDArray[np.float64] | None, volumes: NDArray[np.intp], *, alone: bool = False
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return weights, summing to 1, that make the directions even, and flags where that is impossible."""
+    """Return weights, summing to 1, that make the directions even, and flags where that is impossible.
+
+    ``alone``: the series is one volume, which a scanner gives only as its trace image.
+    """
     count = volumes.size
     even = np.full(count, 1 / count)
-    if series.bvectors is None:
+    if directions is None:
+        if alone:
+            return even, ()
         if count == 1:
             return even, ("one weighted volume and no directions: taken as the scanner's trace image",)
         return even, (f"no b-vectors: whether {count} volumes make a trace cannot be checked",)
-    vectors = np.asarray(series.bvectors, dtype=np.float64)[volumes]
-    lengths = np.linalg.norm(vectors, axis=1)
-    if (lengths < 0.1).all():
-        return even, ()  # direction 0 0 0 is how a scanner's trace image is written down
-    if (lengths < 0.1).any():
-        return even, ("some weighted volumes have no direction: the trace may mix kinds of images",)
-    vectors = vectors / lengths[:, np.newaxis]
+    vectors = directions[volumes]
+    none = ~vectors.any(axis=1)
+    if none.all():
+        return even, ()  # no direction is how a scanner's trace image is written down
+    if none.any():
+        return even, (
+            f"{np.count_nonzero(none)} of {count} weighted volumes have no direction in the .bvec file: the "
+            "trace may mix kinds of images",
+        )
     if _unevenness(vectors, even) <= _ISOTROPY:
         return even, ()
     weights = _evened(vectors)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from infarct_vol.errors import ScanRefusedError
 from infarct_vol.images import Scan
+from infarct_vol.intake.background import inner_background
 from infarct_vol.protocol import CheckSettings
 
 Verdict = Literal["PASS", "WARN", "FAIL"]
@@ -95,6 +96,10 @@ def _check_values(scan: Scan, settings: CheckSettings) -> Finding:
     low, high = float(scan.data.min()), float(scan.data.max())
     if low == high:
         return Finding("values", "FAIL", f"every voxel is {low:g}", "the image is empty; export it again")
+    if scan.modality != "adc" and inner_background(scan.data) is not None:
+        found = "the background lies amid the intensities, as after normalisation inside a brain mask"
+        remedy = "its darkest voxels were taken as no signal; better give the image as the scanner made it"
+        return Finding("values", "WARN", found, remedy)
     return Finding("values", "PASS", f"{low:.4g} to {high:.4g}")
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.errors import DamagedFileError, DiffusionError, ScanRefusedError
+from infarct_vol.errors import DiffusionError, HeaderError, ScanRefusedError
+from infarct_vol.files import nifti_stem, sidecar_number
 from infarct_vol.geometry import Grid
-from infarct_vol.images import MODALITY_LABELS, Identity, Modality, Scan
+from infarct_vol.images import Identity, Modality, Scan
 from infarct_vol.intake.checks import check_scan, refuse_failures
+from infarct_vol.intake.gradients import read_gradients
 from infarct_vol.ledger import relative_to
 from infarct_vol.nifti import load_scan, load_series
 from infarct_vol.protocol import Protocol
@@ -77,9 +79,7 @@ class SessionReader:
         """
         file = self.session.files[modality]
         identity = self.participant.identity(self.session, modality)
-        scan = load_scan(
-            file.path, identity=identity, geometry=self.protocol.geometry, sidecars=file.sidecars
-        )
+        scan = load_image(file, identity=identity, protocol=self.protocol)
         self._require_unchanged(file.path, scan.identity.sha256, identity)
         self.flags.extend(refuse_failures(scan, check_scan(scan, settings=self.protocol.checks)))
         self._record(scan)
@@ -87,7 +87,7 @@ class SessionReader:
 
     def has_series(self) -> bool:
         """Tell whether the diffusion image is a series with b-values beside it."""
-        return self.has("dwi") and self.session.files["dwi"].bval is not None
+        return self.has("dwi") and is_series(self.session.files["dwi"])
 
     def series(self) -> DiffusionSeries:
         """Read and check a 4-D diffusion series with its ``.bval`` and, if there, ``.bvec``."""
@@ -110,10 +110,7 @@ class SessionReader:
 
     def _record(self, scan: Scan) -> None:
         path = scan.identity.path
-        manufacturer, field_strength = (
-            scan.sidecar.get("Manufacturer"),
-            scan.sidecar.get("MagneticFieldStrength"),
-        )
+        manufacturer = scan.sidecar.get("Manufacturer")
         spacing = scan.grid.spacing_mm
         self.records.append(
             ScanRecord(
@@ -124,45 +121,65 @@ class SessionReader:
                 shape=scan.grid.shape,
                 axis_codes=scan.grid.axis_codes,
                 manufacturer=manufacturer if isinstance(manufacturer, str) else None,
-                field_strength_t=float(field_strength) if isinstance(field_strength, (int, float)) else None,
+                field_strength_t=self._field_strength(scan),
                 remarks=scan.remarks,
             )
         )
 
+    def _field_strength(self, scan: Scan) -> float | None:
+        """Return the field strength in tesla; what is no number is flagged, and costs no image."""
+        try:
+            return sidecar_number(scan.sidecar, "MagneticFieldStrength", units={"t": 1.0, "tesla": 1.0})
+        except HeaderError as error:
+            self.flags.append(f"{scan.identity}: {error.message}")
+            return None
+
+
+def is_series(file: ScanFile) -> bool:
+    """Tell whether a file is read with the b-values beside it; of other images they say nothing."""
+    return file.modality == "dwi" and file.bval is not None
+
+
+def load_image(file: ScanFile, *, identity: Identity, protocol: Protocol) -> Scan:
+    """Read one 3-D image; what converters leave beside ADC maps and other images is not looked at.
+
+    The b-value beside an image that was given as b0 is kept as its ``DiffusionBValue``, unless its sidecar
+    states one: it may say that the two images are swapped.
+
+    Raises
+    ------
+    ScanRefusedError
+        As `infarct_vol.nifti.load_scan`.
+    """
+    scan = load_scan(file.path, identity=identity, geometry=protocol.geometry, sidecars=file.sidecars)
+    if file.modality != "b0" or file.bval is None or "DiffusionBValue" in scan.sidecar:
+        return scan
+    try:
+        bvalue = float(read_gradients(file.bval, None, count=1).bvalues[0])
+    except ScanRefusedError:
+        return scan  # of the series it was made from, as converters leave it
+    return replace(scan, sidecar={**scan.sidecar, "DiffusionBValue": bvalue})
+
 
 def load_diffusion_series(file: ScanFile, *, identity: Identity, protocol: Protocol) -> DiffusionSeries:
-    """Read a 4-D series with the b-values (and b-vectors) beside it.
+    """Read a 4-D series with the b-values (and b-vectors) beside it; a 3-D image is a series of one.
 
     Raises
     ------
     DiffusionError
         If the text files do not fit the number of volumes.
+    DamagedFileError
+        If one of them is not a table of numbers.
     """
     series = load_series(file.path, identity=identity, geometry=protocol.geometry, sidecars=file.sidecars)
     if file.bval is None:
-        msg = f"{file.path.name} has no .bval file beside it; a diffusion series needs its b-values"
+        msg = (
+            f"{file.path.name} has no .bval file beside it; write its b-values, one for each volume, into "
+            f"{nifti_stem(file.path)}.bval"
+        )
         raise DiffusionError(msg, where=str(identity))
-    bvalues = _numbers(file.bval, identity).ravel()
     count = series.data.shape[3]
-    if bvalues.size != count:
-        msg = f"{file.bval.name} holds {bvalues.size} b-values for {count} volumes"
-        raise DiffusionError(msg, where=str(identity))
-    bvectors = None
-    if file.bvec is not None:
-        bvectors = _numbers(file.bvec, identity)
-        bvectors = bvectors.T if bvectors.shape == (3, count) else bvectors
-        if bvectors.shape != (count, 3):
-            msg = f"{file.bvec.name} holds a {bvectors.shape} table; expected 3 rows of {count} numbers"
-            raise DiffusionError(msg, where=str(identity))
+    bvalues, bvectors = read_gradients(file.bval, file.bvec, count=count, where=str(identity))
     return DiffusionSeries(
         series.data, series.grid, bvalues, bvectors, series.identity, series.sidecar, series.remarks
     )
-
-
-def _numbers(path: Path, identity: Identity) -> NDArray[np.float64]:
-    try:
-        return np.atleast_2d(np.loadtxt(path, dtype=np.float64))
-    except (OSError, ValueError) as error:
-        label = MODALITY_LABELS[identity.modality]
-        msg = f"{path.name} beside the {label} series is not a table of numbers: {error}"
-        raise DamagedFileError(msg, where=str(identity)) from None

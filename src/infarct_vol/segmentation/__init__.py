@@ -5,10 +5,12 @@ from infarct_vol.segmentation.chronic import FollowUpTrace, segment_followup, tr
 from infarct_vol.segmentation.chronic_alone import segment_baseline_flair, segment_flair_alone
 from infarct_vol.segmentation.normalise import without_offset
 from infarct_vol.segmentation.rapid_like import segment_rapid_like
+from infarct_vol.segmentation.tissue import prepare_case
 
 __all__ = [
     "AcuteTrace",
     "FollowUpTrace",
+    "prepare_case",
     "segment_acute",
     "segment_baseline_flair",
     "segment_flair_alone",

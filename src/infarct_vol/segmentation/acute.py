@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from infarct_vol._version import __version__
 from infarct_vol.brain import brain_mask
+from infarct_vol.diffusion import sidecar_bvalue
 from infarct_vol.images import BrainMask, LesionMask, Scan, require_same_grid
 from infarct_vol.segmentation.boundary import SettledShare, lesion_share, settled_share
 from infarct_vol.segmentation.cleanup import (
@@ -153,9 +154,7 @@ def trace_acute(
 
 
 def _lesion_model(dwi: Scan, case: PreparedCase, settings: AcuteSettings) -> LesionModel:
-    stated = dwi.sidecar.get("DiffusionBValue", dwi.sidecar.get("b-value"))
-    usable = isinstance(stated, (int, float)) and np.isfinite(stated) and stated > 0
-    bvalue = float(stated) if isinstance(stated, (int, float)) and usable else TYPICAL_BVALUE
+    bvalue = sidecar_bvalue(dwi.sidecar, where=str(dwi.identity)) or TYPICAL_BVALUE
     usual = case.usual_adc_um2_per_s if case.adc_change is not None else TYPICAL_ADC_UM2_PER_S
     return LesionModel(
         adc_ratios=settings.adc_ratios,

@@ -15,6 +15,7 @@ from scipy import ndimage
 from infarct_vol.errors import SegmentationError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import Scan
+from infarct_vol.intake.background import with_dark_background
 from infarct_vol.segmentation.canonical import Frame
 from infarct_vol.segmentation.reference import zero_level
 
@@ -34,8 +35,9 @@ WIDE_LIMIT = 0.4
 
 def without_offset(scan: Scan) -> Scan:
     """Return a scan whose level of no signal is 0; see `zero_level`."""
-    dark = zero_level(scan.data)
-    return scan if dark == 0 else scan.with_data(scan.data - dark)
+    data = with_dark_background(scan.data)
+    dark = zero_level(data)
+    return scan if dark == 0 else scan.with_data(data - dark)
 
 
 def frame_grid(grid: Grid, frame: Frame) -> Grid:

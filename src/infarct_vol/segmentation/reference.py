@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infarct_vol.intake.background import with_dark_background
 from infarct_vol.segmentation.symmetry import MirrorPlane, centred_axes_mm
 
 Volume = NDArray[np.float32]
@@ -37,8 +38,10 @@ def zero_level(data: Volume) -> np.float32:
     """Intensity that stands for no signal: the darkest hundredth, air or stripped background.
 
     Contrast is counted from here, so that an offset of scanner or converter changes nothing. The level is
-    that of a voxel, not between two: it moves with gain and offset exactly.
+    that of a voxel, not between two: it moves with gain and offset exactly. A background amid the
+    intensities, as normalisation leaves it, is none; the darkest voxels of the head are.
     """
+    data = with_dark_background(data)
     finite = data if np.isfinite(data).all() else data[np.isfinite(data)]
     return np.float32(np.percentile(finite, ZERO_PERCENT, method="lower")) if finite.size else np.float32(0)
 
