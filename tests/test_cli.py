@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -459,3 +460,28 @@ def test_check_names_the_damaged_scan_and_measures_nothing(small_trial: Path) ->
 def test_simulate_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "something").write_text("")
     infarct_vol("simulate", tmp_path, code=2)
+
+
+def test_measure_says_that_a_mask_lies_in_the_space_of_a_template(block: Path) -> None:
+    content = bytearray(gzip.decompress(block.read_bytes()))
+    content[254:256] = (4).to_bytes(2, "little")  # sform_code
+    block.write_bytes(gzip.compress(bytes(content)))
+    result = infarct_vol("measure", block, "--json")
+    assert "MNI space (sform code 4)" in result.stderr
+    assert json.loads(result.stdout)[0]["volume_ml"] == pytest.approx(5.0)
+
+
+def test_a_fault_is_traced_with_verbose(
+    small_trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("infarct_vol.pipeline.measure_baseline", broken)
+    monkeypatch.setattr("infarct_vol.pipeline.measure_followup", broken)
+    arguments = ("run", small_trial, tmp_path / "out", "--participant-label", "002")
+    result = CliRunner().invoke(app, [str(a) for a in (*arguments, "-v")])
+    assert result.exit_code == 1
+    assert "in broken\n    raise ZeroDivisionError" in result.stderr
+    assert "unexpected ZeroDivisionError" in (tmp_path / "out" / "tables" / "volumes.csv").read_text()
+    assert "Traceback" not in infarct_vol(*arguments, code=1).stderr

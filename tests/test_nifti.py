@@ -169,6 +169,22 @@ def test_a_damaged_second_member_is_refused(scan_file):
         (bytes(128) + b"DICM" + bytes(400), "image.nii", "DICOM file; convert"),
         (packed(bytes(128) + b"DICM" + bytes(400)), "image.nii.gz", "DICOM file; convert"),
         (b"<html>404 not found</html>" * 40, "page.nii", "text, not an image: a web page"),
+        (packed(b"<!DOCTYPE html><p>sign in</p>"), "page.nii.gz", "text, not an image: a web page"),
+        (b"\xef\xbb\xbf<!-- x -->\n<html>", "page.nii.gz", "text, not an image: a web page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64,
+            "lfs.nii.gz",
+            "text, not an image: a Git-LFS pointer: .*'git lfs pull'",
+        ),
+        (b"/annex/objects/MD5E-s87--0.nii.gz\n", "annex.nii.gz", "a git-annex pointer: .*'git annex get'"),
+        (b"../.git/annex/objects/a/b/MD5E-s1.nii.gz", "annex.nii", "a git-annex pointer"),
+        (b'<?xml version="1.0"?><Error>NoSuchKey</Error>', "s3.nii.gz", "XML, such as a server's error"),
+        (b'{"message": "not found"}', "answer.nii.gz", "JSON, such as a sidecar"),
+        (
+            b"Zugriff verweigert, f\xc3\xbcr immer\n",
+            "note.nii.gz",
+            "text, not an image: copy the image again",
+        ),
         (packed(b""), "nothing.nii.gz", "not a NIfTI file"),
         (nifti_bytes()[:348], "header_only.nii", "do not hold a header"),
         (nifti_bytes(magic=b"ni1\0"), "pair.nii", "not a single-file NIfTI"),
@@ -191,6 +207,40 @@ def test_missing_file_folder_and_impossible_name(tmp_path):
         load_scan(tmp_path / "folder.nii.gz")
     with pytest.raises(DamagedFileError):
         load_scan("scan\0.nii")
+
+
+def test_a_link_to_a_file_that_was_not_fetched_says_so(tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    path.symlink_to(tmp_path / ".git" / "annex" / "objects" / "x.nii.gz")
+    with pytest.raises(
+        DamagedFileError, match=r"scan\.nii\.gz: a link to a file that is not there; .*annex get"
+    ):
+        load_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "space"),
+    [
+        ({"sform_code": 4}, "MNI space (sform code 4)"),
+        ({"sform_code": 3, "qform_code": 0}, "Talairach space (sform code 3)"),
+        ({"qform_code": 4}, "MNI space (qform code 4)"),
+        ({"sform_code": 5}, "the space of a template (sform code 5)"),
+    ],
+)
+def test_an_image_in_the_space_of_a_template_is_remarked(scan_file, fields, space):
+    (remark,) = load_scan(scan_file(nifti_bytes(**fields), "scan.nii")).remarks
+    assert f"the image lies in {space}: its volumes are those of a brain fitted to a template" in remark
+
+
+def test_a_mask_in_the_space_of_a_template_carries_the_remark(scan_file):
+    voxels = (VOXELS > 60).astype("<i2").tobytes(order="F")
+    mask = load_mask(scan_file(nifti_bytes(voxels=voxels, sform_code=4), "mask.nii"))
+    assert any("MNI space" in flag for flag in mask.flags)
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_scanner_and_aligned_space_are_not_remarked(scan_file, code):
+    assert load_scan(scan_file(nifti_bytes(sform_code=code, qform_code=code), "scan.nii")).remarks == ()
 
 
 def test_a_gzip_bomb_is_refused_in_little_memory(scan_file):

@@ -513,3 +513,48 @@ def test_a_poor_fit_leaves_the_place_empty_with_its_reason(
     assert (row.hemisphere, row.centroid_mni_x_mm, row.grey_percent) == ("", None, None)
     assert "overlap of the brains 0.50 (at least 0.90)" in row.reason
     assert row.volume_ml == pytest.approx(1.0)
+
+
+# ---- faults nobody foresaw -------------------------------------------------------------------------------
+
+
+def test_a_fault_in_one_visit_costs_no_other_and_is_tried_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(flair: Scan, **given: object) -> LesionMask:
+        if flair.identity.session_id == "ses-M01":
+            raise np.linalg.LinAlgError("Eigenvalues did not converge")
+        return bright(flair, **given)
+
+    monkeypatch.setattr(pipeline, "segment_followup", broken)
+    record = process_participant(case)
+    month1 = value(record, "month1", "infarct")
+    assert (month1.status, month1.volume_ml) == ("failed", None)
+    assert month1.reason.startswith("sub-01 ses-M01: unexpected LinAlgError in test_pipeline.py, line ")
+    assert "Eigenvalues did not converge; run again with --jobs 1 -v" in month1.reason
+    assert value(record, "baseline", "infarct").volume_ml == pytest.approx(1.0)
+    assert value(record, "month6", "infarct").status == "measured"
+    assert record.fingerprint == "", "the next run tries again"
+
+
+def test_a_fault_after_the_volume_is_a_flag(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> BrainMap:
+        raise ZeroDivisionError("no template")
+
+    monkeypatch.setattr(pipeline, "fit_to_template", broken)
+    monkeypatch.setattr(pipeline, "register_to_baseline", lambda *_: None)
+    record = process_participant(case)
+    row = value(record, "month1", "infarct")
+    assert row.volume_ml == pytest.approx(1.0)
+    assert "sub-01 ses-M01: unexpected ZeroDivisionError" in row.flags
+    assert value(record, "baseline", "infarct_dwi").volume_ml == pytest.approx(1.0)
+
+
+def test_a_fault_before_the_first_step_is_the_reason(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pipeline, "measure_followup", broken)
+    record = process_participant(case)
+    assert "unexpected MemoryError" in value(record, "month6", "cavity").reason
+    assert value(record, "baseline", "infarct").volume_ml == pytest.approx(1.0)

@@ -192,7 +192,8 @@ def _checked_directions(
         msg = f"the .bvec file must give {bvalues.size} volumes 3 finite numbers each; export it again"
         raise DiffusionError(msg, where=where)
     vectors = np.where(np.isnan(vectors).any(axis=1, keepdims=True), 0.0, vectors)
-    lengths = np.linalg.norm(vectors, axis=1)
+    with np.errstate(over="ignore"):  # an infinite length is refused like any other
+        lengths = np.linalg.norm(vectors, axis=1)
     directed = (bvalues > B0_MAX) & (lengths > 1e-6)
     off = directed & (np.abs(lengths - 1) > _LENGTH_TOLERANCE)
     if off.any() and not _repeats_bvalues(lengths[directed], bvalues[directed]):
