@@ -212,7 +212,7 @@ def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> Ac
         brain = brain_mask(diffusion.dwi, settings=case.protocol.brain)
         segment = segment_rapid_like if case.protocol.acute.method == "rapid_like" else segment_acute
         automatic = segment(diffusion.dwi, diffusion.adc, brain=brain, settings=case.protocol.acute)
-    mask, edit = log.counted(external, automatic, brain)
+    mask, edit = log.counted(external, automatic, diffusion.dwi, brain)
     return Acute(diffusion, mask, edit, brain)
 
 
@@ -243,7 +243,7 @@ def measure_baseline_flair(
                 brain=baseline.brain,
                 settings=case.protocol.followup,
             )
-        mask, edit = log.counted(external, automatic, baseline.brain if baseline else None)
+        mask, edit = log.counted(external, automatic, flair, baseline.brain if baseline else None)
         log.measured(
             mask, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct", edit=edit
         )
@@ -310,7 +310,7 @@ def measure_followup(case: Case, reader: SessionReader, log: VisitLog, baseline:
             brain = brain_mask(flair, settings=case.protocol.brain)
             transform = register_to_baseline(case, log, baseline, flair, brain)
             automatic = segment_visit(case, flair, brain, baseline, transform)
-        mask, edit = log.counted(external, automatic, brain)
+        mask, edit = log.counted(external, automatic, flair, brain)
         measure_parts(log, mask, edit)
         compare_with_baseline(log, flair, brain, mask, baseline, transform)
 

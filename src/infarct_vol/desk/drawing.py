@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import GridMismatchError, ReviewError
-from infarct_vol.external import is_same_grid
 from infarct_vol.geometry import Grid
+from infarct_vol.images import mask_on
 from infarct_vol.nifti import load_mask
 from infarct_vol.protocol import GeometrySettings, Protocol
 from infarct_vol.review.cases import Case
@@ -135,11 +135,5 @@ def read_upload(content: bytes, filename: str, grid: Grid, geometry: GeometrySet
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
-        mask = load_mask(path, geometry=geometry)
-    if not is_same_grid(mask.grid, grid, geometry):
-        msg = (
-            f"the mask has {mask.grid.describe()}, its image has {grid.describe()}; save the mask on the "
-            "grid of the image (3D Slicer: with the image as reference volume)"
-        )
-        raise GridMismatchError(msg)
-    return np.asarray(mask.data)
+        mask = load_mask(path, geometry=geometry, sidecar=False)
+    return np.asarray(mask_on(mask, grid, limit_mm=geometry.tolerance_mm).data)

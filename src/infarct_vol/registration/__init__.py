@@ -3,7 +3,7 @@
 from infarct_vol.registration.quality import NONRIGID, RegistrationQuality, Verdict
 from infarct_vol.registration.resample import Interpolation, coverage, resample, resample_mask
 from infarct_vol.registration.rigid import register
-from infarct_vol.registration.tfm import read_tfm, write_tfm
+from infarct_vol.registration.tfm import read_tfm, require_tfm_name, write_tfm
 from infarct_vol.registration.transform import RigidTransform
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "coverage",
     "read_tfm",
     "register",
+    "require_tfm_name",
     "resample",
     "resample_mask",
     "write_tfm",
