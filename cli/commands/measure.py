@@ -28,7 +28,7 @@ def run(
     connectivity: Annotated[int, typer.Option(help="Neighbourhood of a component: 6, 18 or 26.")] = 26,
     label: Annotated[
         int | None,
-        typer.Option(help="Label to measure, where a file holds several.  [default: the only one]"),
+        typer.Option(help="Label to measure, where a file holds several."),
     ] = None,
 ) -> int:
     """Measure masks on their own grids: mL, voxels, voxel volume, connected components.

@@ -87,7 +87,7 @@ def label_voxels(data: ArrayLike, *, label: int | None = None, step: float = 0.0
     if array.dtype == np.bool_ and label in (None, 1):
         return array
     if array.dtype.kind not in "biuf":
-        msg = f"is not a mask: its values are of type {array.dtype}; expected 0 and one label"
+        msg = f"is not a binary mask: its values are of type {array.dtype}; expected 0 and one label"
         raise MaskError(msg)
     if array.dtype.kind == "f":
         _require_numbers(array)
@@ -115,7 +115,7 @@ def _tolerance(value: float, rounding: float) -> float:
 def _require_numbers(array: NDArray[Any]) -> None:
     bad = int(array.size - np.count_nonzero(np.isfinite(array)))
     if bad:
-        msg = f"is not a mask: {bad} of its voxels are not numbers (NaN or infinite); set the background to 0"
+        msg = f"is not a binary mask: {bad} of its voxels are NaN or infinite; set the background to 0"
         raise MaskError(msg)
 
 

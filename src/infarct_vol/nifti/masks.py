@@ -71,15 +71,21 @@ def load_mask(
     except MaskError as error:
         msg = f"{path.name} {error.message}"
         raise MaskError(msg, where=where) from None
-    if data.all() and not is_confirmed(path):
-        msg = (
-            f"{path.name} labels every voxel of its grid: that is no lesion; export the lesion's label alone "
-            f"as 1 and the background as 0, or, if it is meant, {how_to_confirm(path)}"
-        )
-        raise MaskError(msg, where=where)
     identity = replace(identity, sha256=stored.sha256)
     mask = LesionMask(data, stored.grid, identity, method=f"file:{path.name}", flags=stored.remarks)
+    _require_background(mask, path, where=where)
     return _with_sidecar(mask, path) if sidecar else mask
+
+
+def _require_background(mask: LesionMask, path: Path, *, where: str) -> None:
+    """Raise where no voxel is background, unless a person or the program that wrote the mask says so."""
+    if not mask.data.all() or is_confirmed(path) or _belongs(read_sidecar(path), mask):
+        return
+    msg = (
+        f"{path.name} labels every voxel of its grid: that is no lesion; export the lesion's label alone as 1 "
+        f"and the background as 0, or, if it is meant, {how_to_confirm(path)}"
+    )
+    raise MaskError(msg, where=where)
 
 
 def is_confirmed(path: Path) -> bool:
