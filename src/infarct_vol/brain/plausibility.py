@@ -30,7 +30,7 @@ from infarct_vol.geometry import AxisOrder, Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan
 from infarct_vol.settings import BrainSettings
 
-DoubtKind = Literal["whole_brain", "outside_brain", "mirrored", "moved", "no_brain"]
+DoubtKind = Literal["whole_volume", "whole_brain", "outside_brain", "mirrored", "moved", "no_brain"]
 
 LARGEST_LESION_SHARE = 0.5
 """Share of the brain an infarct takes at most: all of one hemisphere."""
@@ -39,6 +39,8 @@ LARGEST_LESION_ML = 800.0
 OUTSIDE_SHARE = 0.5
 """Share of a lesion mask outside the brain from which on it is not of this image."""
 _SOME_DICE = 0.1
+_GOOD_DICE = 0.4
+"""Overlap with the automatic mask from which on a mask is where it belongs, whatever else it may fit."""
 _BETTER_DICE = {"mirrored": 0.3, "moved": 0.4}
 """By how much the overlap with the automatic mask must grow before the mask is doubted."""
 _MIRROR_REACH_MM = 20.0
@@ -82,6 +84,8 @@ def lesion_doubts(
     """
     if not mask.data.any():
         return ()
+    if mask.data.all():
+        return (Doubt("whole_volume", "it labels every voxel of the image"),)
     doubts = [_as_large_as_a_brain(mask, brain), _outside(mask, brain)]
     if not any(doubts):
         doubts.append(_displaced(mask, scan, brain, automatic))
@@ -214,7 +218,7 @@ def _better_on_automatic(mask: LesionMask, automatic: LesionMask, look: _Look | 
     """Return a doubt where the mask fits the automatic one far better once it is turned or moved."""
     points = np.argwhere(mask.data)
     overlap = _share(points, automatic)
-    if overlap + min(_BETTER_DICE.values()) > 1:
+    if overlap >= _GOOD_DICE:
         return None
     best = max(_turned(points, automatic.grid), key=lambda place: _share(place.points, automatic))
     if _share(best.points, automatic) < overlap + _BETTER_DICE[best.kind]:
@@ -222,7 +226,10 @@ def _better_on_automatic(mask: LesionMask, automatic: LesionMask, look: _Look | 
     there = _share(best.points, automatic)
     if there < overlap + _BETTER_DICE[best.kind]:
         return None
-    # a reader who marks another lesion than the method marks one that can be seen
+    # a reader who marks another lesion than the method marks one that can be seen; not seen, only the
+    # mirror image is one idea among few, and places to move to are many
+    if look is None and best.kind == "moved":
+        return None
     if look is not None and look.stranger(points) >= look.stranger(best.points):
         return None
     return Doubt(best.kind, f"it fits the infarct in the image {best.name} ({_dices(there, overlap)})")

@@ -37,6 +37,7 @@ def load_mask(
     geometry: GeometrySettings | None = None,
     label: int | None = None,
     sidecar: bool = True,
+    full: bool = False,
 ) -> LesionMask:
     """Read a mask: voxels of 0 and one label (1, 255, ...).
 
@@ -53,6 +54,9 @@ def load_mask(
     sidecar
         Whether method, flags and range are taken from the JSON that `save_mask` wrote beside the file. They
         are only where it belongs to these voxels; where it does not, a flag says so.
+
+    full
+        Whether a mask of which no voxel is 0 is read.
 
     Raises
     ------
@@ -73,7 +77,8 @@ def load_mask(
         raise MaskError(msg, where=where) from None
     identity = replace(identity, sha256=stored.sha256)
     mask = LesionMask(data, stored.grid, identity, method=f"file:{path.name}", flags=stored.remarks)
-    _require_background(mask, path, where=where)
+    if not full:
+        _require_background(mask, path, where=where)
     return _with_sidecar(mask, path) if sidecar else mask
 
 
@@ -82,8 +87,8 @@ def _require_background(mask: LesionMask, path: Path, *, where: str) -> None:
     if not mask.data.all() or is_confirmed(path) or _belongs(read_sidecar(path), mask):
         return
     msg = (
-        f"{path.name} labels every voxel of its grid: that is no lesion; export the lesion's label alone as 1 "
-        f"and the background as 0, or, if it is meant, {how_to_confirm(path)}"
+        f"{path.name} labels every voxel of its grid: that is no lesion; export the lesion's label alone as "
+        f"1 and the background as 0, or, if it is meant, {how_to_confirm(path)}"
     )
     raise MaskError(msg, where=where)
 
