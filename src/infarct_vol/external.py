@@ -21,7 +21,7 @@ from infarct_vol.geometry import Grid
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan, mask_on
 from infarct_vol.ledger import mask_name
 from infarct_vol.measurement import dice
-from infarct_vol.nifti import how_to_confirm, is_confirmed, load_mask, load_scan
+from infarct_vol.nifti import how_to_confirm, is_confirmed, is_nifti_name, load_mask, load_scan
 from infarct_vol.protocol import GeometrySettings
 from infarct_vol.study import Participant
 
@@ -29,7 +29,7 @@ OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
 _NOT_INFARCT = re.compile(
-    r"_desc-((brain|cavity|newlesion|auto|edit[0-9a-f]{12}\w*)_mask|change_dseg)\.nii(\.gz)?$"
+    r"_desc-((brain|cavity|newlesion|auto|edit[0-9a-f]{12}\w*)_mask|change_dseg)(?i:\.nii(\.gz)?)$"
 )
 _NAMED: tuple[tuple[Modality, re.Pattern[str]], ...] = (
     ("dwi", re.compile(r"(?<![a-z])(dwi|trace|adc)(?![a-z])", re.IGNORECASE)),
@@ -103,9 +103,10 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
     """
     sessions = [session_id] if session_id else [s.session_id for s in participant.sessions]
     wanted = [
-        re.compile(rf"{re.escape(participant.label)}_{re.escape(s)}_.*mask\.nii(\.gz)?") for s in sessions
+        re.compile(rf"{re.escape(participant.label)}_{re.escape(s)}_.*(?i:mask\.nii(\.gz)?)")
+        for s in sessions
     ]
-    files = sorted([*folder.rglob("*mask.nii.gz"), *folder.rglob("*mask.nii")])
+    files = sorted(path for path in folder.rglob("*") if is_nifti_name(path))
     own = [path for path in files if any(pattern.fullmatch(path.name) for pattern in wanted)]
     return tuple(path for path in own if not _NOT_INFARCT.search(path.name))
 

@@ -166,9 +166,7 @@ class Grid:
             corners = self._corners()
             apart_mm = np.linalg.norm(self.to_world(corners) - other.to_world(corners), axis=1).max()
             allowed_mm = self._rounding_mm(other, limit_mm)
-            parts.append(
-                f"corners up to {apart_mm:.3g} mm apart, {allowed_mm:.3g} mm at most pass as rounding"
-            )
+            parts.append(f"corners up to {apart_mm:.3g} mm apart (at most {allowed_mm:.3g} mm is rounding)")
         return "; ".join(parts)
 
     def _rounding_mm(self, other: Grid, limit_mm: float) -> float:

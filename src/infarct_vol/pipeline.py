@@ -18,11 +18,8 @@ from infarct_vol._version import __version__
 from infarct_vol.atlas import BrainMap, fit_to_template
 from infarct_vol.brain import brain_mask
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
-from infarct_vol.external import (
-    Edit,
-    external_mask,
-    grid_if_readable,
-)
+from infarct_vol.errors import BrainMaskError
+from infarct_vol.external import Edit, external_mask, grid_if_readable
 from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.ledger import library_versions
@@ -243,11 +240,23 @@ def measure_baseline_flair(
                 brain=baseline.brain,
                 settings=case.protocol.followup,
             )
-        mask, edit = log.counted(external, automatic, flair, baseline.brain if baseline else None)
+        brain = baseline.brain if baseline else None
+        if brain is None and external is not None:
+            # without an automatic mask the image alone can tell whether the mask is one of it
+            brain = brain_if_found(case, flair)
+        mask, edit = log.counted(external, automatic, flair, brain)
         log.measured(
             mask, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct", edit=edit
         )
     return baseline
+
+
+def brain_if_found(case: Case, scan: Scan) -> BrainMask | None:
+    """Return the brain of a scan, or ``None`` where none is found."""
+    try:
+        return brain_mask(scan, settings=case.protocol.brain)
+    except BrainMaskError:
+        return None
 
 
 def locate_baseline(log: VisitLog, acute: Acute | None, baseline: Baseline | None) -> None:

@@ -12,7 +12,7 @@ from infarct_vol.nifti.masks import (
     require_mask_target,
     save_mask,
 )
-from infarct_vol.nifti.names import require_nifti_name
+from infarct_vol.nifti.names import is_nifti_name, require_nifti_name
 from infarct_vol.nifti.reading import Series, Stored, load_grid, load_scan, load_series, load_stored
 from infarct_vol.nifti.writing import nifti_bytes, packed, save_array, save_scan
 
@@ -21,6 +21,7 @@ __all__ = [
     "Stored",
     "how_to_confirm",
     "is_confirmed",
+    "is_nifti_name",
     "load_grid",
     "load_mask",
     "load_scan",

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from infarct_vol.errors import UsageError
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import LesionMask
+from infarct_vol.nifti import is_nifti_name
 from infarct_vol.records import VALUED_STATUSES, VolumeRow
 from infarct_vol.tables.components import ComponentRow
 from infarct_vol.tables.read import TABLE_FILES, read_table
@@ -191,8 +192,8 @@ def _paired_files(first: Path, second: Path) -> Pairing:
 
 def _mask_files(folder: Path) -> list[_File]:
     """Return the masks of a folder: files named so if there are any, otherwise every NIfTI file."""
-    files = [_File(path, folder) for path in sorted(folder.rglob("*.nii*")) if path.is_file()]
-    files = [f for f in files if f.path.name.endswith((".nii", ".nii.gz")) and _NOT_A_LESION not in f.stem]
+    paths = [path for path in sorted(folder.rglob("*")) if is_nifti_name(path) and path.is_file()]
+    files = [f for f in (_File(path, folder) for path in paths) if _NOT_A_LESION not in f.stem]
     return [f for f in files if f.stem.endswith(_MASK_SUFFIXES)] or files
 
 
