@@ -404,6 +404,25 @@ def test_register_refuses_names_it_cannot_write(
     assert match in told.stderr
 
 
+def test_agree_names_masks_it_cannot_read(tmp_path: Path) -> None:
+    for reader in ("a", "b"):
+        save_mask(lesion(), tmp_path / reader / "one_mask.NII.GZ", sidecar=False)
+    (tmp_path / "a" / "two.seg.nrrd").write_bytes(b"NRRD0004\n")
+    told = infarct_vol("agree", tmp_path / "a", tmp_path / "b", code=1)
+    assert "two.seg.nrrd: not NIfTI, not compared; save the image as one .nii.gz file" in told.stderr
+
+
+@pytest.mark.parametrize("output", ["seg.nii.gz", "seg", "."])
+def test_export_seg_refuses_a_name_it_cannot_write(tmp_path: Path, output: str) -> None:
+    pytest.importorskip("highdicom")
+    save_mask(lesion(), tmp_path / "mask.nii.gz")
+    (tmp_path / "dicom").mkdir()
+    told = infarct_vol(
+        "export-seg", tmp_path / "mask.nii.gz", tmp_path / "dicom", "-o", tmp_path / output, code=2
+    )
+    assert "is not the name of a DICOM file; name it" in told.stderr
+
+
 # ---- a lesion that cannot be one -------------------------------------------------------------------------
 
 MIRRORED = (slice(27, 32), *LESION[1:])

@@ -27,7 +27,8 @@ from infarct_vol.study import Participant
 
 OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
-_IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
+IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
+"""Endings of image files that another program may have written a mask to."""
 _NOT_INFARCT = re.compile(
     r"_desc-((brain|cavity|newlesion|auto|edit[0-9a-f]{12}\w*)_mask|change_dseg)(?i:\.nii(\.gz)?)$"
 )
@@ -114,7 +115,7 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
 def unused_masks(folder: Path, participants: Iterable[Participant]) -> tuple[str, ...]:
     """Return the image files of a folder of masks that belong to no session, relative to the folder."""
     used = {path for participant in participants for path in find_masks(folder, participant)}
-    images = (path for path in folder.rglob("*") if path.name.lower().endswith(_IMAGE_SUFFIXES))
+    images = (path for path in folder.rglob("*") if path.name.lower().endswith(IMAGE_SUFFIXES))
     unused = (path for path in images if path not in used and not _NOT_INFARCT.search(path.name))
     return tuple(sorted(path.relative_to(folder).as_posix() for path in unused))
 

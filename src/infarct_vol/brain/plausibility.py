@@ -306,16 +306,25 @@ def _mirrored(points: _Points, grid: Grid, *, twice: int) -> _Points:
 
 def _moved(mask: LesionMask, automatic: LesionMask) -> _Place:
     """Return a mask's voxels where they cover most of the automatic mask, not turned."""
-    covered = signal.fftconvolve(
-        automatic.data.astype(np.float32), np.flip(mask.data).astype(np.float32), mode="full"
-    )
-    steps = np.indices(covered.shape) - (np.array(covered.shape)[:, None, None, None] - 1) // 2
-    far_mm = np.linalg.norm(np.tensordot(mask.grid.affine[:3, :3], steps, axes=1), axis=0)
-    covered[far_mm > _MOVED_REACH_MM] = 0
+    points, others = np.argwhere(mask.data), np.argwhere(automatic.data)
+    start, other_start = points.min(axis=0), others.min(axis=0)
+    mine = _within(mask.data, points).astype(np.float32)
+    covered = signal.fftconvolve(_within(automatic.data, others).astype(np.float32), np.flip(mine))
+    first = other_start - start - np.array(mine.shape) + 1
+    steps = [n + np.arange(count) for n, count in zip(first, covered.shape, strict=True)]
+    world = np.stack(np.meshgrid(*steps, indexing="ij", copy=False), axis=-1) @ mask.grid.affine[:3, :3].T
+    far_mm = np.linalg.norm(world, axis=-1)
+    covered[far_mm > _MOVED_REACH_MM] = -1
     best = np.unravel_index(int(covered.argmax()), covered.shape)
-    moved = np.argwhere(mask.data) + steps[(slice(None), *best)]
+    moved = points + [step[n] for step, n in zip(steps, best, strict=True)]
     moved = moved[((moved >= 0) & (moved < mask.grid.shape)).all(axis=1)]
     return _Place("moved", f"once it is moved by {far_mm[best]:.0f} mm", moved)
+
+
+def _within(data: NDArray[np.bool_], points: _Points) -> NDArray[np.bool_]:
+    """Return the box of an array that holds all points."""
+    low, high = points.min(axis=0), points.max(axis=0) + 1
+    return data[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
 
 
 def _steps(data: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int, int]:

@@ -12,11 +12,12 @@ from infarct_vol.nifti.masks import (
     require_mask_target,
     save_mask,
 )
-from infarct_vol.nifti.names import is_nifti_name, require_nifti_name
+from infarct_vol.nifti.names import SAVE_AS_NIFTI, is_nifti_name, require_nifti_name
 from infarct_vol.nifti.reading import Series, Stored, load_grid, load_scan, load_series, load_stored
 from infarct_vol.nifti.writing import nifti_bytes, packed, save_array, save_scan
 
 __all__ = [
+    "SAVE_AS_NIFTI",
     "Series",
     "Stored",
     "how_to_confirm",

@@ -7,7 +7,8 @@ from pathlib import Path
 from infarct_vol.errors import DamagedFileError, UsageError
 
 _PAIR = "one half of a pair of .hdr and .img"
-_SAVE = "save the image as one .nii.gz file"
+SAVE_AS_NIFTI = "save the image as one .nii.gz file"
+"""What to do with an image of another format."""
 _OTHER_NAMES = {
     ".hdr": _PAIR,
     ".img": _PAIR,
@@ -87,9 +88,9 @@ def refuse_other_format(path: Path, raw: bytes) -> None:
     if not found:
         return
     if found == _PAIR:
-        msg = f"{found} files, and only a single file is read; {_SAVE}"
+        msg = f"{found} files, and only a single file is read; {SAVE_AS_NIFTI}"
     else:
-        msg = f"{found}, not NIfTI; {_SAVE}"
+        msg = f"{found}, not NIfTI; {SAVE_AS_NIFTI}"
     raise DamagedFileError(msg)
 
 
