@@ -17,6 +17,7 @@ from infarct_vol.errors import (
     ConflictError,
     GridMismatchError,
     LockedStudyError,
+    MaskError,
     NotAllowedError,
     ReviewError,
     ScanRefusedError,
@@ -444,6 +445,26 @@ def test_a_mask_on_another_grid_is_refused_with_both_grids(desk, ada):
     content = gzip_bytes(nifti_bytes(np.ones(other.shape, dtype=np.uint8), other, dtype="uint8"))
     with pytest.raises(GridMismatchError, match=r"20x20x5 voxels.*20x20x6 voxels"):
         uploaded(desk, ada, first_case(desk, ada), content)
+
+
+def test_an_upload_that_fits_the_infarct_mirrored_is_asked_back(desk, ada):
+    case = first_case(desk, ada)
+    item = item_of(case, "v2.flair")
+    path = desk.out / next(desk.out.rglob("*ses-M01*desc-infarct_mask.nii.gz")).relative_to(desk.out)
+    data = np.flip(load_mask(path).data, axis=0).astype(np.uint8)
+    content = gzip_bytes(nifti_bytes(data, GRID, dtype="uint8"))
+    with pytest.raises(MaskError, match="mirrored left to right.*tick 'It is meant as it is'"):
+        uploaded(desk, ada, case, content)
+    shown = desk.upload_mask(
+        ada,
+        *(case["code"], "v2.flair", "flair", content, "mask.nii.gz"),
+        parent_sha256=item["masks"][0]["sha256"],
+        revision=0,
+        reason="seen on T2",
+        confirmed=True,
+    )
+    assert item_of(shown, "v2.flair")["versions"][0]["tool"] == "upload"
+    assert desk.trail.entries()[-1].reason.startswith("seen on T2; the mask was confirmed although it fits")
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", gzip_bytes(b"no image"), b"\x1f\x8b\x08"])

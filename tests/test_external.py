@@ -78,7 +78,7 @@ def test_fractions_and_several_labels_are_refused_with_the_remedy(tmp_path: Path
     labels[0, 0, 0] = 2
     path.unlink()
     write(tmp_path, "sub-01_ses-M01_mask.nii.gz", labels)
-    with pytest.raises(HeaderError, match=r"holds 2 values besides 0 \(1, 2"):
+    with pytest.raises(HeaderError, match=r"holds 2 labels besides 0 \(1 in 200 voxels, 2 in 1 voxels\)"):
         taken(tmp_path)
 
 

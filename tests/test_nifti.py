@@ -598,7 +598,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         save_mask(LesionMask(data=VOXELS > 10, grid=grid), path)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["mask.nii.gz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.json", "mask.nii.gz"]
 
 
 # ---- real files ------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from infarct_vol.errors import BrainMaskError, RegistrationError, SegmentationEr
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan
 from infarct_vol.ledger import finished_record, save_record
+from infarct_vol.measurement import measure
 from infarct_vol.nifti import load_mask, load_scan, save_array, save_mask
 from infarct_vol.pipeline import process_participant
 from infarct_vol.protocol import Protocol
@@ -462,6 +463,60 @@ def test_a_changed_mask_is_new_work_whatever_folder_it_lies_in(case: Case) -> No
 
 
 # ---- where it changed, and where it lies -----------------------------------------------------------------
+
+
+MIRRORED = (slice(40, 50), *LESION[1:])
+"""The lesion in the other half of the grid."""
+
+
+@pytest.mark.parametrize("name", ["sub-01_ses-M01_mask.nii.gz", "sub-01_ses-M01_FLAIR_mask.NII.GZ"])
+def test_a_mirrored_mask_is_refused_and_nothing_is_measured_on_it(case: Case, name: str) -> None:
+    record = process_participant(with_mask(case, name, MIRRORED))
+    row = value(record, "month1", "infarct")
+    assert (row.status, row.volume_ml) == ("failed", None)
+    assert row.reason.startswith(
+        f"sub-01 ses-M01 FLAIR: mask masks/{name} cannot be right: it fits the infarct"
+    )
+    assert "mirrored left to right" in row.reason
+    assert "Confirmed" in row.reason
+    assert value(record, "month6", "infarct").status == "measured", "all other visits finish"
+
+
+def test_a_mask_that_is_confirmed_is_measured_and_flagged(case: Case) -> None:
+    edited = with_mask(case, "sub-01_ses-M01_mask.nii.gz", MIRRORED)
+    assert edited.masks is not None
+    (edited.masks / "sub-01_ses-M01_mask.json").write_text('{"Confirmed": true}')
+    row = value(process_participant(edited), "month1", "infarct")
+    assert (row.status, row.volume_ml) == ("edited", pytest.approx(1.0))
+    assert "was confirmed although it fits the infarct in the image once it is mirrored" in row.flags
+
+
+def test_where_the_dwi_gave_no_infarct_the_mask_of_the_flair_is_doubted_by_the_image(case: Case) -> None:
+    with_mask(case, "sub-01_ses-BL_dwi_mask.nii.gz", MIRRORED)
+    record = process_participant(with_mask(case, "sub-01_ses-BL_FLAIR_mask.nii.gz", MIRRORED))
+    for parameter in ("infarct_dwi", "infarct_flair"):
+        row = value(record, "baseline", parameter)
+        assert (row.status, row.volume_ml) == ("failed", None), parameter
+    assert "it lies on tissue that looks normal" in row.reason
+
+
+def test_a_brain_mask_given_as_the_infarct_is_refused(case: Case) -> None:
+    most = (slice(0, 60), slice(0, 60), slice(1, 12))
+    record = process_participant(with_mask(case, "sub-01_ses-BL_dwi_mask.nii.gz", most))
+    row = value(record, "baseline", "infarct")
+    assert (row.status, row.volume_ml) == ("failed", None)
+    assert "it covers 92 % of the brain, as a brain mask does and no lesion" in row.reason
+
+
+def test_masks_of_a_run_read_again_give_the_numbers_of_its_table(case: Case) -> None:
+    record = process_participant(case)
+    row = value(record, "month1", "infarct")
+    again = measure(load_mask(case.out / row.mask_path))
+    assert (again.volume_ml, again.volume_ml_low, again.volume_ml_high) == (
+        row.volume_ml,
+        row.volume_ml_low,
+        row.volume_ml_high,
+    )
 
 
 def test_the_map_of_change_holds_the_numbers_of_the_table(case: Case) -> None:

@@ -26,10 +26,15 @@ def run(
         Literal["dwi", "b0", "flair", "t1w", "t2w", "unknown"], typer.Option(help="What --scan is.")
     ] = "unknown",
     connectivity: Annotated[int, typer.Option(help="Neighbourhood of a component: 6, 18 or 26.")] = 26,
+    label: Annotated[
+        int | None,
+        typer.Option(help="Label to measure, where a file holds several."),
+    ] = None,
 ) -> int:
     """Measure masks on their own grids: mL, voxels, voxel volume, connected components.
 
-    Exit code 1 says that a mask was refused; the others are measured.
+    Exit code 1 says that a mask was refused; the others are measured. With --scan, a mask that cannot be a
+    lesion of that image (a brain mask, mirrored, outside the brain) is refused too.
 
     Example: `infarct-vol measure reader1/*.nii.gz --csv > volumes.csv`
 
@@ -41,23 +46,31 @@ def run(
     found: dict[Path, LesionVolume] = {}
     for path in masks:
         try:
-            mask = iv.load_mask(path)
-            for flag in mask.flags:
-                shell.say(f"{path.name}: {flag}", level="warning", file=str(path))
             found[path] = (
-                iv.measure(mask, connectivity=connectivity)
+                iv.measure(iv.load_mask(path, label=label), connectivity=connectivity)
                 if scan is None
-                else measure_on_scan(mask, scan, modality=modality, connectivity=connectivity)
+                else measure_on_scan(path, scan, modality=modality, connectivity=connectivity, label=label)
             )
         except InfarctVolError as error:
             if error.exit_code != 1:
                 raise
             shell.say(str(error), level="error", file=str(path))
+    for path, volume in found.items():
+        for flag in volume.flags:
+            shell.say(f"{path}: {flag}", level="warning", file=str(path))
     rows = [mask_row(volume, file=str(path)).model_dump() for path, volume in found.items()]
     columns = list(MaskRow.model_fields)
     if as_json:
-        parts = ([part.model_dump(exclude_none=True) for part in v.components] for v in found.values())
-        shell.json([{**row, "components": own} for row, own in zip(rows, parts, strict=True)])
+        shell.json(
+            [
+                {
+                    **row,
+                    "components": [part.model_dump(exclude_none=True) for part in volume.components],
+                    "flags": list(volume.flags),
+                }
+                for row, volume in zip(rows, found.values(), strict=True)
+            ]
+        )
     elif as_csv:
         writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import infarct_vol as iv
-from infarct_vol.files import write_json
+from infarct_vol.files import require_target, write_json
 from infarct_vol_cli.commands._job import ProtocolFile
 from infarct_vol_cli.shell import Shell
 
@@ -31,9 +31,16 @@ def run(
     Example: `infarct-vol register baseline.nii.gz month3.nii.gz -o month3.tfm --report month3.json`
     """
     # loaded here to keep --help quick
-    from infarct_vol.nifti import save_scan
-    from infarct_vol.registration import resample, write_tfm
+    from infarct_vol.nifti import require_nifti_name, save_scan
+    from infarct_vol.registration import require_tfm_name, resample, write_tfm
 
+    require_tfm_name(output)
+    require_target(output, inputs=(fixed, moving, protocol))
+    if resampled is not None:
+        require_nifti_name(resampled)
+        require_target(resampled, inputs=(fixed, moving, protocol), others=(output,))
+    if report is not None:
+        require_target(report, inputs=(fixed, moving, protocol), others=(output, resampled))
     charter = iv.load_protocol(protocol)
     fixed_scan = iv.load_scan(fixed, geometry=charter.geometry)
     moving_scan = iv.load_scan(moving, geometry=charter.geometry)

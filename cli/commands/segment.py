@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run(
     shell: Shell,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write (.nii.gz).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write (.nii or .nii.gz).")],
     dwi: Annotated[
         Path | None, typer.Option(help="DWI: trace image, or series with .bval beside it.")
     ] = None,
@@ -28,7 +28,9 @@ def run(
     ] = None,
     bvalue: Annotated[float | None, typer.Option(help="b-value of the DWI in s/mm2.")] = None,
     adc_unit: Annotated[str | None, typer.Option(help="Unit of the ADC map, such as '1e-3 mm2/s'.")] = None,
-    brain_mask: Annotated[Path | None, typer.Option(help="Brain mask on the DWI's grid.")] = None,
+    brain_mask: Annotated[
+        Path | None, typer.Option(help="Brain mask on the grid of the DWI or FLAIR that is segmented.")
+    ] = None,
     method: Annotated[Literal["local", "rapid_like"] | None, typer.Option(help="Acute method.")] = None,
     flair: Annotated[Path | None, typer.Option(help="Follow-up FLAIR.")] = None,
     t1w: Annotated[Path | None, typer.Option(help="T1w of the same visit.")] = None,
@@ -53,9 +55,24 @@ def run(
     Example: `infarct-vol segment --flair m3.nii.gz --baseline-flair bl.nii.gz --baseline-mask bl_mask.nii.gz
     -o m3_mask.nii.gz`
     """
+    from infarct_vol.nifti import require_mask_target  # loaded here to keep --help quick
+
     if (dwi is None) == (flair is None):
         msg = "give --dwi for an acute case, or --flair for a follow-up case"
         raise UsageError(msg)
+    acute = {"--adc": adc, "--b0": b0, "--bvalue": bvalue, "--adc-unit": adc_unit, "--method": method}
+    followup = {
+        "--t1w": t1w,
+        "--baseline-flair": baseline_flair,
+        "--baseline-mask": baseline_mask,
+        "--baseline-dwi": baseline_dwi,
+    }
+    _refuse_unused(followup if dwi is not None else acute, case="--dwi" if dwi is not None else "--flair")
+    if adc_unit is not None and adc is None:
+        msg = "--adc-unit is the unit of the map given with --adc, and there is none; leave it out"
+        raise UsageError(msg)
+    images = (dwi, adc, b0, flair, t1w, brain_mask, baseline_flair, baseline_mask, baseline_dwi, protocol)
+    require_mask_target(output, inputs=images)
     charter = _with_method(iv.load_protocol(protocol), method)
     if dwi is not None:
         mask = iv.segment_acute(
@@ -75,12 +92,21 @@ def run(
             baseline_mask=baseline_mask,
             baseline_dwi=baseline_dwi,
             t1w=t1w,
+            brain=brain_mask,
             protocol=charter,
             explain=explain,
         )
     iv.save_mask(mask, output)
     _tell(shell, mask, output, _measured(mask, dwi, flair, charter) if locate else iv.measure(mask))
     return 0
+
+
+def _refuse_unused(options: dict[str, object], *, case: str) -> None:
+    """Raise if an option was given that the case makes no use of."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        msg = f"{', '.join(given)} has no use with {case}: leave it out, nothing that is given is passed over"
+        raise UsageError(msg)
 
 
 def _with_method(protocol: iv.Protocol, method: Literal["local", "rapid_like"] | None) -> iv.Protocol:
@@ -95,8 +121,8 @@ def _measured(
     from infarct_vol.cases import measure_on_scan  # loaded here to keep --help quick
 
     if flair is not None:
-        return measure_on_scan(mask, flair, modality="flair", protocol=charter)
-    return measure_on_scan(mask, dwi or "", modality="dwi", protocol=charter)
+        return measure_on_scan(mask, flair, modality="flair", doubted=False, protocol=charter)
+    return measure_on_scan(mask, dwi or "", modality="dwi", doubted=False, protocol=charter)
 
 
 def _tell(shell: Shell, mask: iv.LesionMask, output: Path, volume: LesionVolume) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from infarct_vol.atlas import fit_to_template
 from infarct_vol.brain import brain_mask
+from infarct_vol.brain.plausibility import Doubt, brain_doubts, lesion_doubts, settle_doubts
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion, images_from_series
-from infarct_vol.errors import GridMismatchError, UsageError
-from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan, require_same_grid
+from infarct_vol.errors import BrainMaskError, GridMismatchError, UsageError
+from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan, mask_on
 from infarct_vol.intake import check_scan, refuse_failures
 from infarct_vol.intake.reading import DiffusionSeries, is_series, load_diffusion_series, load_image
 from infarct_vol.measurement import LesionVolume, measure
-from infarct_vol.nifti import load_mask
+from infarct_vol.nifti import how_to_confirm, is_confirmed, load_mask
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import register, resample, resample_mask
 from infarct_vol.segmentation import segment_flair_alone, trace_acute, trace_followup, without_offset
@@ -54,7 +55,8 @@ def segment_acute(
     adc_unit
         Unit of the ADC map, such as ``"1e-3 mm2/s"``.
     brain
-        Brain mask on the DWI's grid; default: extracted.
+        Brain mask on the DWI's grid; default: extracted. One that does not fit the brain in the image is
+        refused, unless the JSON beside it says ``"Confirmed": true``.
     protocol
         Settings; default: the default protocol.
     explain
@@ -69,15 +71,15 @@ def segment_acute(
     Raises
     ------
     ScanRefusedError
-        If a file is damaged, grids differ, or the unit of the ADC map cannot be settled.
+        If a file is damaged, grids differ, the unit of the ADC map cannot be settled, or the brain mask
+        cannot be right.
     UsageError
         If ``explain`` names a file.
     """
     protocol = protocol or Protocol()
     folder = _folder(explain)
     diffusion = _diffusion(dwi, adc, b0, bvalue=bvalue, adc_unit=adc_unit, protocol=protocol)
-    given = None if brain is None else _brain_on(diffusion.dwi, brain)
-    found = given or brain_mask(diffusion.dwi, settings=protocol.brain)
+    found = _brain_of(diffusion.dwi, brain, protocol)
     dwi_scan, adc_scan, settings = diffusion.dwi, diffusion.adc, protocol.acute
     trace = None
     if settings.method == "rapid_like":
@@ -85,7 +87,8 @@ def segment_acute(
     else:
         trace = trace_acute(dwi_scan, adc_scan, brain=found, settings=settings)
         mask = trace.mask
-    mask = replace(mask, flags=(*diffusion.flags, *(f for f in mask.flags if f not in diffusion.flags)))
+    noticed = (*diffusion.flags, *(found.remarks if brain is not None else ()))
+    mask = replace(mask, flags=(*noticed, *(f for f in mask.flags if f not in noticed)))
     if folder is not None:
         from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
 
@@ -104,6 +107,7 @@ def segment_followup(
     baseline_mask: MaskLike | None = None,
     baseline_dwi: ScanLike | None = None,
     t1w: ScanLike | None = None,
+    brain: MaskLike | None = None,
     protocol: Protocol | None = None,
     explain: Path | str | None = None,
 ) -> LesionMask:
@@ -120,6 +124,8 @@ def segment_followup(
         The DWI the baseline mask was drawn on, where that is not the baseline FLAIR.
     t1w
         T1w of the follow-up visit, which helps to tell a cavity from its rim.
+    brain
+        Brain mask on the follow-up FLAIR's grid; otherwise as in `segment_acute`.
     protocol
         Settings; default: the default protocol.
     explain
@@ -134,26 +140,34 @@ def segment_followup(
     Raises
     ------
     UsageError
-        If only one of baseline FLAIR and baseline mask is given, or ``explain`` names a file.
+        If only one of baseline FLAIR and baseline mask is given, a baseline DWI or a T1w without them, or
+        ``explain`` names a file.
+    ScanRefusedError
+        If a file is damaged, grids differ, or a mask cannot be right.
     RegistrationError
         If a registration fails its gate.
     """
     protocol = protocol or Protocol()
     folder = _folder(explain)
+    if (baseline_flair is None) != (baseline_mask is None):
+        msg = "a baseline needs both its FLAIR and its infarct mask; give both, or neither"
+        raise UsageError(msg)
+    if baseline_mask is None and (baseline_dwi is not None or t1w is not None):
+        name = "baseline DWI" if baseline_dwi is not None else "T1w"
+        msg = f"without a baseline FLAIR and its mask the {name} is not used; leave it out, or give both"
+        raise UsageError(msg)
     scan = _scan(flair, "flair", protocol)
     warned = _warnings(scan, protocol)
-    brain = brain_mask(scan, settings=protocol.brain)
-    if baseline_flair is None and baseline_mask is None:
-        mask = segment_flair_alone(scan, brain=brain, settings=protocol.followup)
+    found = _brain_of(scan, brain, protocol)
+    noticed = (*warned, *(found.remarks if brain is not None else ()))
+    if baseline_flair is None or baseline_mask is None:
+        mask = segment_flair_alone(scan, brain=found, settings=protocol.followup)
         if folder is not None:
             from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
 
-            told = pages.explain_flair_alone(mask, scan, brain=brain, settings=protocol.followup)
+            told = pages.explain_flair_alone(mask, scan, brain=found, settings=protocol.followup)
             pages.write_explanation(told, folder)
-        return replace(mask, flags=(*warned, *mask.flags))
-    if baseline_flair is None or baseline_mask is None:
-        msg = "a baseline needs both its FLAIR and its infarct mask; give both, or neither"
-        raise UsageError(msg)
+        return replace(mask, flags=(*noticed, *mask.flags))
     baseline = _scan(baseline_flair, "flair", protocol)
     baseline_brain = brain_mask(baseline, settings=protocol.brain)
     prior = _prior_on_flair(baseline_mask, baseline_dwi, baseline, baseline_brain, protocol)
@@ -162,7 +176,7 @@ def segment_followup(
         without_offset(scan),
         settings=protocol.registration,
         fixed_brain=baseline_brain,
-        moving_brain=brain,
+        moving_brain=found,
         fixed_lesion=prior,
     )
     trace = trace_followup(
@@ -170,15 +184,15 @@ def segment_followup(
         baseline_flair=baseline,
         baseline_mask=prior,
         transform=transform,
-        brain=brain,
-        t1w=None if t1w is None else _on_grid_of(scan, _scan(t1w, "t1w", protocol), brain, protocol),
+        brain=found,
+        t1w=None if t1w is None else _on_grid_of(scan, _scan(t1w, "t1w", protocol), found, protocol),
         settings=protocol.followup,
     )
     if folder is not None:
         from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
 
         pages.write_explanation(pages.explain_followup(trace, scan), folder)
-    return replace(trace.mask, flags=(*warned, *trace.mask.flags))
+    return replace(trace.mask, flags=(*noticed, *trace.mask.flags))
 
 
 def _folder(explain: Path | str | None) -> Path | None:
@@ -196,6 +210,8 @@ def measure_on_scan(
     *,
     modality: Modality = "unknown",
     connectivity: int = 26,
+    label: int | None = None,
+    doubted: bool = True,
     protocol: Protocol | None = None,
 ) -> LesionVolume:
     """Measure a mask and say where in the brain its components lie.
@@ -210,6 +226,10 @@ def measure_on_scan(
         What the scan is, for its brain mask; unknown is treated as FLAIR.
     connectivity
         Neighbourhood of a component: 6, 18 or 26 voxels.
+    label
+        The label to take where a mask's file has several.
+    doubted
+        Whether a mask that cannot be a lesion of this scan is refused.
     protocol
         Settings of the brain mask; default: the default protocol.
 
@@ -217,13 +237,19 @@ def measure_on_scan(
     ------
     GridMismatchError
         If the mask lies on another grid than the scan.
+    MaskError
+        If the mask is a brain mask, mirrored, or of another scan, and nobody confirmed it.
     BrainMaskError
         If no brain is found in the scan.
     """
     protocol = protocol or Protocol()
-    lesion, image = _mask(mask), _image(scan, modality, protocol)
-    require_same_grid(lesion, image, what="mask and scan")
-    brain_map = fit_to_template(image, brain=brain_mask(image, settings=protocol.brain))
+    image = _image(scan, modality, protocol)
+    lesion = mask_on(_mask(mask, label=label), image.grid, image="its scan")
+    brain = brain_mask(image, settings=protocol.brain)
+    if doubted:
+        doubts = lesion_doubts(lesion, scan=image, brain=brain)
+        lesion = replace(lesion, flags=(*lesion.flags, *_settled(mask, doubts, "the mask")))
+    brain_map = fit_to_template(image, brain=brain)
     return measure(lesion, connectivity=connectivity, brain_map=brain_map)
 
 
@@ -285,16 +311,29 @@ def _image(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
     return images_from_series(series).trace
 
 
-def _mask(given: MaskLike) -> LesionMask:
-    return given if isinstance(given, LesionMask) else load_mask(given)
+def _mask(given: MaskLike, *, label: int | None = None) -> LesionMask:
+    return given if isinstance(given, LesionMask) else load_mask(given, label=label)
 
 
-def _brain_on(scan: Scan, given: MaskLike) -> BrainMask:
-    mask = _mask(given)
-    if not mask.grid.is_same_as(scan.grid):
-        msg = f"the brain mask has {mask.grid.describe()}, its scan has {scan.grid.describe()}"
-        raise GridMismatchError(msg)
-    return BrainMask(mask.data, scan.grid, method="given")
+def _settled(given: MaskLike, doubts: tuple[Doubt, ...], name: str) -> tuple[str, ...]:
+    """Return the doubts that a mask's sidecar settles as flags; refuse the mask for all others."""
+    path = given.identity.path if isinstance(given, LesionMask) else Path(given)
+    return settle_doubts(
+        doubts,
+        name=f"{name} {path.name}" if path else name,
+        confirmed=path is not None and is_confirmed(path),
+        remedy=how_to_confirm(path) if path else "save it, and confirm it in the JSON beside it",
+    )
+
+
+def _brain_of(scan: Scan, given: MaskLike | None, protocol: Protocol) -> BrainMask:
+    """Return the brain mask given for a scan, or the brain found in it."""
+    if given is None:
+        return brain_mask(scan, settings=protocol.brain)
+    mask = mask_on(_mask(given), scan.grid, name="the brain mask", image="its scan")
+    brain = BrainMask(mask.data, scan.grid, method="given")
+    doubts = brain_doubts(brain, scan, settings=protocol.brain)
+    return replace(brain, remarks=_settled(given, doubts, "the brain mask"))
 
 
 def _prior_on_flair(
@@ -302,18 +341,19 @@ def _prior_on_flair(
 ) -> LesionMask:
     """Return the baseline mask on the baseline FLAIR's grid, brought over from the DWI if it lies there."""
     mask = _mask(given)
-    if mask.grid.is_same_as(baseline.grid):
-        return mask
+    if mask.grid.matches(baseline.grid):
+        _settled(given, lesion_doubts(mask, scan=baseline, brain=brain), "the baseline mask")
+        return mask_on(mask, baseline.grid)
     if dwi is None:
         msg = (
-            f"the baseline mask has {mask.grid.describe()}, the baseline FLAIR {baseline.grid.describe()}; "
-            "give the DWI it was drawn on (--baseline-dwi)"
+            f"the baseline mask has {mask.grid.describe()}, the baseline FLAIR {baseline.grid.describe()}: "
+            f"{mask.grid.difference(baseline.grid)}; give the DWI it was drawn on (--baseline-dwi)"
         )
         raise GridMismatchError(msg)
     drawn_on = _image(dwi, "dwi", protocol)
-    if not mask.grid.is_same_as(drawn_on.grid):
-        msg = f"the baseline mask has {mask.grid.describe()}, the baseline DWI {drawn_on.grid.describe()}"
-        raise GridMismatchError(msg)
+    mask = mask_on(mask, drawn_on.grid, name="the baseline mask", image="the baseline DWI")
+    doubts = lesion_doubts(mask, scan=drawn_on, brain=_brain_if_found(drawn_on, protocol))
+    _settled(given, doubts, "the baseline mask")
     transform = register(
         without_offset(baseline),
         without_offset(drawn_on),
@@ -321,6 +361,13 @@ def _prior_on_flair(
         fixed_brain=brain,
     )
     return resample_mask(mask, baseline.grid, transform.passed("baseline FLAIR to baseline DWI"))
+
+
+def _brain_if_found(scan: Scan, protocol: Protocol) -> BrainMask | None:
+    try:
+        return brain_mask(scan, settings=protocol.brain)
+    except BrainMaskError:
+        return None
 
 
 def _on_grid_of(scan: Scan, other: Scan, brain: BrainMask, protocol: Protocol) -> Scan:

@@ -13,7 +13,7 @@ from infarct_vol._version import __version__
 from infarct_vol.files import file_sha256, write_json, write_text
 from infarct_vol.geometry import Grid
 from infarct_vol.images import LesionMask
-from infarct_vol.nifti import save_array, save_mask
+from infarct_vol.nifti import mask_facts, save_array, save_mask
 from infarct_vol.registration import RigidTransform, write_tfm
 
 BIDS_VERSION = "1.11.0"
@@ -44,19 +44,8 @@ class DerivativeWriter:
         """Write a mask on its native grid and its sidecar; return its path relative to ``out``."""
         stem = self.out / self.label / session_id / datatype / f"{self.label}_{session_id}_desc-{desc}_mask"
         path = stem.with_name(stem.name + ".nii.gz")
-        save_mask(mask, path)
-        source = mask.identity.path.name if mask.identity.path else ""
-        sidecar = {
-            "Type": "Lesion",
-            "Sources": [source] if source else [],
-            "SourceSHA256": mask.identity.sha256,
-            "Method": mask.method,
-            "Flags": list(mask.flags),
-            "Evidence": {key: float(value) for key, value in sorted(mask.evidence.items())},
-            "VolumeML": mask.volume_ml,
-            **facts,
-        }
-        return self._noted(path, sidecar)
+        save_mask(mask, path, sidecar=False)
+        return self._noted(path, {**mask_facts(mask), **facts})
 
     def labels(
         self,

@@ -83,6 +83,10 @@ class HeaderError(ScanRefusedError):
     """The header contradicts itself or cannot be interpreted."""
 
 
+class MaskError(HeaderError):
+    """Voxels that are no mask, or a mask that cannot be right on its image."""
+
+
 class GridMismatchError(ScanRefusedError):
     """Two images that must share a voxel grid do not."""
 

@@ -14,29 +14,29 @@ from pathlib import Path
 
 import numpy as np
 
+from infarct_vol.brain.plausibility import lesion_doubts, settle_doubts
 from infarct_vol.errors import GridMismatchError, InfarctVolError, ScanRefusedError
 from infarct_vol.files import nifti_stem, read_sidecar
 from infarct_vol.geometry import Grid
-from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
+from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan, mask_on
 from infarct_vol.ledger import mask_name
 from infarct_vol.measurement import dice
-from infarct_vol.nifti import load_mask, load_scan
+from infarct_vol.nifti import how_to_confirm, is_confirmed, is_nifti_name, load_mask, load_scan
 from infarct_vol.protocol import GeometrySettings
 from infarct_vol.study import Participant
 
 OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
-_IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
+IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".img", ".hdr")
+"""Endings of image files that another program may have written a mask to."""
 _NOT_INFARCT = re.compile(
-    r"_desc-((brain|cavity|newlesion|auto|edit[0-9a-f]{12}\w*)_mask|change_dseg)\.nii(\.gz)?$"
+    r"_desc-((brain|cavity|newlesion|auto|edit[0-9a-f]{12}\w*)_mask|change_dseg)(?i:\.nii(\.gz)?)$"
 )
 _NAMED: tuple[tuple[Modality, re.Pattern[str]], ...] = (
     ("dwi", re.compile(r"(?<![a-z])(dwi|trace|adc)(?![a-z])", re.IGNORECASE)),
     ("flair", re.compile(r"(?<![a-z])flair(?![a-z])", re.IGNORECASE)),
 )
 _FOLDERS: Mapping[str, Modality] = {"dwi": "dwi", "anat": "flair"}
-# a quaternion in single precision moves corners by about 0.2 mm; a grid off by one voxel is further away
-_SAME_GRID_SHARE = 0.25
 _LONGEST_TEXT = 80
 
 
@@ -54,12 +54,18 @@ class ExternalMask:
         SHA-256 of the file.
     generated_by
         ``name version`` of what made it, from ``GeneratedBy`` in the sidecar beside it.
+    confirmed
+        Whether the sidecar says that an unlikely mask is meant as it is.
+    remedy
+        What to do to say so.
     """
 
     mask: LesionMask
     file: str
     sha256: str
     generated_by: tuple[str, ...] = ()
+    confirmed: bool = False
+    remedy: str = "confirm it in the JSON beside it"
 
     @property
     def source(self) -> str:
@@ -98,9 +104,10 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
     """
     sessions = [session_id] if session_id else [s.session_id for s in participant.sessions]
     wanted = [
-        re.compile(rf"{re.escape(participant.label)}_{re.escape(s)}_.*mask\.nii(\.gz)?") for s in sessions
+        re.compile(rf"{re.escape(participant.label)}_{re.escape(s)}_.*(?i:mask\.nii(\.gz)?)")
+        for s in sessions
     ]
-    files = sorted([*folder.rglob("*mask.nii.gz"), *folder.rglob("*mask.nii")])
+    files = sorted(path for path in folder.rglob("*") if is_nifti_name(path))
     own = [path for path in files if any(pattern.fullmatch(path.name) for pattern in wanted)]
     return tuple(path for path in own if not _NOT_INFARCT.search(path.name))
 
@@ -108,7 +115,7 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
 def unused_masks(folder: Path, participants: Iterable[Participant]) -> tuple[str, ...]:
     """Return the image files of a folder of masks that belong to no session, relative to the folder."""
     used = {path for participant in participants for path in find_masks(folder, participant)}
-    images = (path for path in folder.rglob("*") if path.name.lower().endswith(_IMAGE_SUFFIXES))
+    images = (path for path in folder.rglob("*") if path.name.lower().endswith(IMAGE_SUFFIXES))
     unused = (path for path in images if path not in used and not _NOT_INFARCT.search(path.name))
     return tuple(sorted(path.relative_to(folder).as_posix() for path in unused))
 
@@ -175,34 +182,31 @@ def _fitted(
     path: Path, scan: Scan, place: MaskFolder, *, others: Callable[[], Mapping[Modality, Grid]]
 ) -> ExternalMask | None:
     """Read a mask and put it on its image's grid; ``None`` if it was drawn on another image."""
-    mask = load_mask(path, identity=scan.identity, geometry=place.geometry)
+    mask = load_mask(path, identity=scan.identity, geometry=place.geometry, sidecar=False)
     name = mask_name(path, place.folder)
     _require_unchanged(name, mask.identity.sha256, scan, place)
     elsewhere = [
-        modality for modality, grid in others().items() if is_same_grid(mask.grid, grid, place.geometry)
+        modality
+        for modality, grid in others().items()
+        if mask.grid.matches(grid, limit_mm=place.geometry.tolerance_mm)
     ]
-    if not is_same_grid(mask.grid, scan.grid, place.geometry):
-        if elsewhere:
-            return None
-        msg = (
-            f"mask {path.name} has {mask.grid.describe()}, its image has {scan.grid.describe()}; save the "
-            "mask on the grid of the image (3D Slicer: with the image as reference volume)"
-        )
-        raise GridMismatchError(msg, where=str(scan.identity))
+    if elsewhere and not mask.grid.matches(scan.grid, limit_mm=place.geometry.tolerance_mm):
+        return None
+    lesion = mask_on(
+        mask,
+        scan.grid,
+        name=f"mask {path.name}",
+        limit_mm=place.geometry.tolerance_mm,
+        where=str(scan.identity),
+    )
     if elsewhere:
         images = " and ".join(MODALITY_LABELS[m] for m in (scan.modality, *elsewhere))
         msg = f"mask {path.name} lies on the grid of {images}; put '_dwi' or '_FLAIR' in its name"
         raise GridMismatchError(msg, where=str(scan.identity))
     made_by = _generators(path)
     method = ": ".join(["external", ", ".join(made_by)]) if made_by else "external"
-    lesion = replace(mask, grid=scan.grid, identity=scan.identity, method=method)
-    return ExternalMask(lesion, name, mask.identity.sha256, made_by)
-
-
-def is_same_grid(mask: Grid, image: Grid, geometry: GeometrySettings) -> bool:
-    """Tell whether a mask drawn elsewhere lies on an image's grid, as closely as programs keep a header."""
-    tolerance_mm = min(geometry.tolerance_mm, _SAME_GRID_SHARE * float(image.spacing_mm.min()))
-    return mask.is_same_as(image, tol_mm=tolerance_mm)
+    lesion = replace(lesion, identity=scan.identity, method=method)
+    return ExternalMask(lesion, name, mask.identity.sha256, made_by, is_confirmed(path), how_to_confirm(path))
 
 
 def _require_unchanged(name: str, digest: str, scan: Scan, place: MaskFolder) -> None:
@@ -223,6 +227,25 @@ def _generators(path: Path) -> tuple[str, ...]:
             words = [entry["Name"], version if isinstance(version, str) else ""]
             made_by.append(" ".join(" ".join(words).split())[:_LONGEST_TEXT])
     return tuple(made_by)
+
+
+def doubts_of(
+    external: ExternalMask, scan: Scan, *, brain: BrainMask | None, automatic: LesionMask | None
+) -> tuple[str, ...]:
+    """Return the flags of a mask made elsewhere that is unlikely, and confirmed.
+
+    Raises
+    ------
+    MaskError
+        If it is unlikely, and nobody confirmed it: a brain mask, mirrored, or of another image.
+    """
+    return settle_doubts(
+        lesion_doubts(external.mask, scan=scan, brain=brain, automatic=automatic),
+        name=f"mask {external.file}",
+        confirmed=external.confirmed,
+        remedy=external.remedy,
+        where=str(scan.identity),
+    )
 
 
 def outside_brain(mask: LesionMask, brain: BrainMask) -> str:

@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from infarct_vol.errors import HeaderError
 
 MM3_PER_ML = 1000.0
+SAME_GRID_MM = 0.5
+"""Largest distance in mm of a voxel from its twin on what counts as one grid: a header in single precision
+moves corners by about 0.2 mm. Where voxels are small, a quarter of the smallest edge is the limit."""
+_SAME_GRID_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,51 @@ class Grid:
         corners = self._corners()
         return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() <= tol_mm)
 
+    def matches(self, other: Grid, *, limit_mm: float = SAME_GRID_MM) -> bool:
+        """Tell whether two headers mean one grid: the one rule for masks and the images they belong to.
+
+        Parameters
+        ----------
+        other
+            The other grid.
+        limit_mm
+            Largest distance of a voxel from its twin in mm; a quarter of the smallest voxel edge at most.
+        """
+        return self.is_same_as(other, tol_mm=self._rounding_mm(other, limit_mm))
+
+    def difference(self, other: Grid, *, limit_mm: float = SAME_GRID_MM) -> str:
+        """One line for messages: in what two grids differ, and how far apart their corners are."""
+        parts = []
+        if self.shape != other.shape:
+            parts.append(f"shape {_times(self.shape)} against {_times(other.shape)}")
+        if np.abs(self.spacing_mm / other.spacing_mm - 1).max() > 1e-3:
+            spacings = (_times([f"{s:.4g}" for s in grid.spacing_mm]) for grid in (self, other))
+            parts.append(" against ".join(spacings) + " mm voxels")
+        if self.axis_codes != other.axis_codes:
+            parts.append(f"axes {self.axis_codes} against {other.axis_codes}")
+        elif (degrees := self._turned_degrees(other)) > 0.01:
+            parts.append(f"axes turned by {degrees:.2g} degrees")
+        moved_mm = float(np.linalg.norm(self.affine[:3, 3] - other.affine[:3, 3]))
+        if moved_mm > 1e-3:
+            parts.append(f"first voxel {moved_mm:.3g} mm away")
+        if self.shape == other.shape:
+            corners = self._corners()
+            apart_mm = np.linalg.norm(self.to_world(corners) - other.to_world(corners), axis=1).max()
+            allowed_mm = self._rounding_mm(other, limit_mm)
+            parts.append(f"corners up to {apart_mm:.3g} mm apart (at most {allowed_mm:.3g} mm is rounding)")
+        return "; ".join(parts)
+
+    def _rounding_mm(self, other: Grid, limit_mm: float) -> float:
+        smallest_mm = min(float(self.spacing_mm.min()), float(other.spacing_mm.min()))
+        return min(limit_mm, _SAME_GRID_SHARE * smallest_mm)
+
+    def _turned_degrees(self, other: Grid) -> float:
+        """Return the largest angle between array axes of the same number, in degrees."""
+        mine, theirs = self.affine[:3, :3] / self.spacing_mm, other.affine[:3, :3] / other.spacing_mm
+        # by the chord: a cosine near 1 loses small angles
+        chord = np.linalg.norm(mine - theirs, axis=0).max()
+        return float(np.degrees(2 * np.arcsin(min(1.0, chord / 2))))
+
     def _corners(self) -> NDArray[np.float64]:
         i, j, k = (n - 1 for n in self.shape)
         return np.array([[a, b, c] for a in (0, i) for b in (0, j) for c in (0, k)], dtype=np.float64)
@@ -157,5 +206,8 @@ class Grid:
         """One line for messages: shape, spacing, orientation and origin."""
         spacing = "x".join(f"{s:.4g}" for s in self.spacing_mm)
         origin = ", ".join(f"{x:.2f}" for x in self.affine[:3, 3])
-        shape = "x".join(str(n) for n in self.shape)
-        return f"{shape} voxels of {spacing} mm, {self.axis_codes}, origin ({origin}) mm"
+        return f"{_times(self.shape)} voxels of {spacing} mm, {self.axis_codes}, origin ({origin}) mm"
+
+
+def _times(values: Sequence[object]) -> str:
+    return "x".join(str(value) for value in values)

@@ -46,6 +46,8 @@ class LesionVolume:
         method gives no fractions.
     components
         The connected components, largest first.
+    flags
+        What a reader should know of the mask.
     """
 
     volume_ml: float
@@ -56,6 +58,7 @@ class LesionVolume:
     volume_ml_high: float
     partial_volume_ml: float | None
     components: tuple[ComponentRecord, ...]
+    flags: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         noun = "component" if self.lesion_count == 1 else "components"
@@ -115,10 +118,16 @@ def measure(mask: LesionMask, *, connectivity: int = 26, brain_map: BrainMap | N
     Raises
     ------
     UsageError
-        If the connectivity is not 6, 18 or 26.
+        If the connectivity is not 6, 18 or 26, or what is given is no `LesionMask`.
     SegmentationError
         If the mask's own range is not a finite, non-negative number.
     """
+    if not isinstance(mask, LesionMask):
+        msg = (
+            f"measure takes a LesionMask, got {type(mask).__name__}: voxels alone have no volume in mL; "
+            "read a file with load_mask(path), or make LesionMask(array, scan.grid)"
+        )
+        raise UsageError(msg)
     components = find_components(mask, connectivity=connectivity, brain_map=brain_map)
     low_ml, high_ml = _limits_ml(mask)
     return LesionVolume(
@@ -130,6 +139,7 @@ def measure(mask: LesionMask, *, connectivity: int = 26, brain_map: BrainMap | N
         volume_ml_high=max(high_ml, mask.volume_ml),
         partial_volume_ml=_evidence_ml(mask, "partial_volume_ml"),
         components=components,
+        flags=mask.flags,
     )
 
 

@@ -18,11 +18,8 @@ from infarct_vol._version import __version__
 from infarct_vol.atlas import BrainMap, fit_to_template
 from infarct_vol.brain import brain_mask
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
-from infarct_vol.external import (
-    Edit,
-    external_mask,
-    grid_if_readable,
-)
+from infarct_vol.errors import BrainMaskError
+from infarct_vol.external import Edit, external_mask, grid_if_readable
 from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.examination import person_doubts
 from infarct_vol.intake.reading import SessionReader
@@ -220,7 +217,7 @@ def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> Ac
         brain = brain_mask(diffusion.dwi, settings=case.protocol.brain)
         segment = segment_rapid_like if case.protocol.acute.method == "rapid_like" else segment_acute
         automatic = segment(diffusion.dwi, diffusion.adc, brain=brain, settings=case.protocol.acute)
-    mask, edit = log.counted(external, automatic, brain)
+    mask, edit = log.counted(external, automatic, diffusion.dwi, brain)
     return Acute(diffusion, mask, edit, brain)
 
 
@@ -251,11 +248,23 @@ def measure_baseline_flair(
                 brain=baseline.brain,
                 settings=case.protocol.followup,
             )
-        mask, edit = log.counted(external, automatic, baseline.brain if baseline else None)
+        brain = baseline.brain if baseline else None
+        if brain is None and external is not None:
+            # without an automatic mask the image alone can tell whether the mask is one of it
+            brain = brain_if_found(case, flair)
+        mask, edit = log.counted(external, automatic, flair, brain)
         log.measured(
             mask, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct", edit=edit
         )
     return baseline
+
+
+def brain_if_found(case: Case, scan: Scan) -> BrainMask | None:
+    """Return the brain of a scan, or ``None`` where none is found."""
+    try:
+        return brain_mask(scan, settings=case.protocol.brain)
+    except BrainMaskError:
+        return None
 
 
 def locate_baseline(log: VisitLog, acute: Acute | None, baseline: Baseline | None) -> None:
@@ -320,7 +329,7 @@ def measure_followup(case: Case, reader: SessionReader, log: VisitLog, baseline:
             brain = brain_mask(flair, settings=case.protocol.brain)
             transform = register_to_baseline(case, log, baseline, flair, brain)
             automatic = segment_visit(case, flair, brain, baseline, transform)
-        mask, edit = log.counted(external, automatic, brain)
+        mask, edit = log.counted(external, automatic, flair, brain)
         measure_parts(log, mask, edit)
         compare_with_baseline(log, flair, brain, mask, baseline, transform)
 

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from infarct_vol.errors import ProtocolError
+from infarct_vol.geometry import SAME_GRID_MM
 from infarct_vol.settings import (
     AcuteSettings,
     BrainSettings,
@@ -40,7 +41,7 @@ class GeometrySettings(Section):
         "one, remarked",
     )
     tolerance_mm: float = Field(
-        0.5,
+        SAME_GRID_MM,
         gt=0,
         description="mm; largest distance of any voxel between sform and qform that counts as agreement "
         "(a qform is stored in single precision: 0.2 mm arises by itself)",

@@ -95,4 +95,4 @@ class Shelf:
 
     def mask(self, visit: VisitRecord, key: str) -> LesionMask | None:
         """Return the visit's mask of one name; None where it has none."""
-        return load_mask(self.out / visit.masks[key]) if key in visit.masks else None
+        return load_mask(self.out / visit.masks[key], sidecar=False) if key in visit.masks else None

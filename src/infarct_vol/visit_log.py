@@ -19,7 +19,7 @@ from infarct_vol.atlas import BrainMap
 from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
 from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError, fault_reason
-from infarct_vol.external import Edit, ExternalMask, masks_without_image, outside_brain
+from infarct_vol.external import Edit, ExternalMask, doubts_of, masks_without_image, outside_brain
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.measurement import LesionVolume, find_components, measure
@@ -133,16 +133,23 @@ class VisitLog:
             self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {reason}")
 
     def counted(
-        self, external: ExternalMask | None, automatic: LesionMask | None, brain: BrainMask | None
+        self,
+        external: ExternalMask | None,
+        automatic: LesionMask | None,
+        scan: Scan,
+        brain: BrainMask | None,
     ) -> tuple[LesionMask, Edit | None]:
         """Return the mask to be measured: the one made elsewhere, if there is one, beside the automatic one.
 
         Raises
         ------
+        MaskError
+            If the one made elsewhere cannot be a lesion of this image, and nobody confirmed it.
         NotMeasurableError
             If there is neither.
         """
         if external is not None:
+            self.flags.extend(doubts_of(external, scan, brain=brain, automatic=automatic))
             remark = outside_brain(external.mask, brain) if brain is not None else ""
             self.flags.extend([remark] if remark else [])
             return external.mask, Edit(external, automatic)

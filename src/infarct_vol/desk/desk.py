@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infarct_vol.audit import AuditTrail, Draft, Entry
-from infarct_vol.desk.drawing import Drawing, read_upload, read_voxels
+from infarct_vol.desk.drawing import Drawing, read_voxels
 from infarct_vol.desk.judging import LONGEST_REASON, Judgement, decided, require_open, require_usable
 from infarct_vol.desk.pictures import Pictures
 from infarct_vol.desk.views import CaseView, Cells, file_stem, shown_scan
@@ -240,6 +240,7 @@ class Desk:
         parent_sha256: str,
         revision: int,
         reason: str,
+        confirmed: bool = False,
     ) -> Cells:
         """Save a mask drawn elsewhere, from the bytes of its NIfTI file; errors as `save_mask`.
 
@@ -247,11 +248,15 @@ class Desk:
         ------
         GridMismatchError
             If it is not on the image's native grid.
+        MaskError
+            If it looks mirrored or too large, and ``confirmed`` does not say that it is meant.
         """
         return self._edit(
             self._case(reader, code),
             *(item, key, parent_sha256, revision, reason, "upload"),
-            read=lambda drawing: read_upload(file, filename, drawing.canvas.grid, self.protocol.geometry),
+            read=lambda drawing: drawing.uploaded(
+                file, filename, self.protocol.geometry, confirmed=confirmed
+            ),
         )
 
     def lock(self, reader: Reader, *, passphrase: str, meaning: str) -> Entry:
@@ -356,7 +361,7 @@ class Desk:
         return Draft(
             EDIT,
             subject=drawing.facts.item.subject,
-            reason=reason,
+            reason="; ".join(filter(None, (reason, drawing.remark))),
             old=json.dumps({"sha256": version.parent_sha256}),
             new=version.model_dump_json(),
             who=case.reader.name,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infarct_vol.brain.plausibility import lesion_doubts, settle_doubts
 from infarct_vol.errors import GridMismatchError, ReviewError
-from infarct_vol.external import is_same_grid
 from infarct_vol.geometry import Grid
+from infarct_vol.images import LesionMask, mask_on
 from infarct_vol.nifti import load_mask
 from infarct_vol.protocol import GeometrySettings, Protocol
 from infarct_vol.review.cases import Case
-from infarct_vol.review.model import MaskKey, MaskVersion
+from infarct_vol.review.model import KEYS_OF, MaskKey, MaskVersion
 from infarct_vol.review.orientation import Display, canonical
 from infarct_vol.review.state import Reading
 from infarct_vol.review.versions import Canvas, open_canvas, save_edit
@@ -50,6 +52,8 @@ class Drawing:
     ) -> None:
         self.facts = case.found(item)
         self.key: MaskKey = key  # type: ignore[assignment]
+        self.remark = ""
+        """What the reader has confirmed of a mask that looked wrong."""
         self._case = case
         self._out = out
         self._protocol = protocol
@@ -72,6 +76,28 @@ class Drawing:
     def display(self) -> Display:
         """How the native grid is turned for the page."""
         return canonical(self.canvas.grid)
+
+    def uploaded(
+        self, content: bytes, filename: str, geometry: GeometrySettings, *, confirmed: bool
+    ) -> NDArray[np.bool_]:
+        """Return the voxels of a mask drawn elsewhere; parameters and errors as `read_upload`.
+
+        Raises
+        ------
+        MaskError
+            If an infarct fits the automatic one mirrored, or is as large as a brain, and the reader did not
+            confirm it.
+        """
+        voxels = read_upload(content, filename, self.canvas.grid, geometry)
+        is_infarct = self.key == KEYS_OF[self.facts.item.image][0]
+        automatic = self.canvas.automatic.get(self.key) if is_infarct else None
+        mask = LesionMask(voxels, self.canvas.grid)
+        doubts = lesion_doubts(mask, automatic=automatic and replace(automatic, grid=self.canvas.grid))
+        remedy = "tick 'It is meant as it is' and upload it again"
+        self.remark = " ".join(
+            settle_doubts(doubts, name="the mask", confirmed=confirmed, remedy=remedy, where=self._case.title)
+        )
+        return voxels
 
     def saved(self, voxels: NDArray[np.bool_], *, tool: str) -> tuple[MaskVersion, ...]:
         """Write the mask as a version, and those of the parts it cuts.
@@ -135,11 +161,5 @@ def read_upload(content: bytes, filename: str, grid: Grid, geometry: GeometrySet
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
-        mask = load_mask(path, geometry=geometry)
-    if not is_same_grid(mask.grid, grid, geometry):
-        msg = (
-            f"the mask has {mask.grid.describe()}, its image has {grid.describe()}; save the mask on the "
-            "grid of the image (3D Slicer: with the image as reference volume)"
-        )
-        raise GridMismatchError(msg)
-    return np.asarray(mask.data)
+        mask = load_mask(path, geometry=geometry, sidecar=False, full=True)
+    return np.asarray(mask_on(mask, grid, limit_mm=geometry.tolerance_mm).data)

@@ -13,7 +13,7 @@ from infarct_vol.dicom.overlays import overlays_of
 from infarct_vol.dicom.segmentation import Algorithm, segmentation_of
 from infarct_vol.dicom.series import source_of
 from infarct_vol.errors import StudyError, UsageError
-from infarct_vol.files import nifti_stem, write_bytes
+from infarct_vol.files import nifti_stem, require_target, write_bytes
 from infarct_vol.images import LesionMask
 from infarct_vol.nifti import load_mask
 from infarct_vol.records import VALUED_STATUSES
@@ -73,7 +73,7 @@ def export_segmentation(
     Raises
     ------
     UsageError
-        If highdicom is not installed, or the source is ambiguous.
+        If highdicom is not installed, the source is ambiguous, or the SEG file cannot be written.
     StudyError
         If the folder holds no DICOM image.
     GridMismatchError
@@ -88,6 +88,10 @@ def export_segmentation(
                 f"{path} lies in the folder of the source series; write elsewhere, the source stays as it is"
             )
             raise UsageError(msg)
+    if output.suffix.lower() != ".dcm":
+        msg = f"'{output.name}' is not the name of a DICOM file; name it '{nifti_stem(output)}.dcm'"
+        raise UsageError(msg)
+    require_target(output, inputs=() if isinstance(mask, LesionMask) else (Path(mask),))
     lesion = mask if isinstance(mask, LesionMask) else load_mask(mask)
     folder = read_folder(dicom_dir)
     stack, data = source_of(lesion, folder, series=series)
@@ -102,7 +106,7 @@ def export_segmentation(
         sop_instance_uid=written.sop_instance_uid,
         series_instance_uid=written.series_instance_uid,
         frame_count=written.frame_count,
-        volume_ml=lesion.volume_ml,
+        volume_ml=lesion.voxel_count * stack.grid.voxel_volume_ml,
         voxel_count=lesion.voxel_count,
         remarks=(*lesion.flags, *written.remarks, *folder.remarks()),
     )

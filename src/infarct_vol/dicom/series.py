@@ -207,7 +207,7 @@ def on_stack(mask: LesionMask, stack: Stack) -> NDArray[np.bool_] | None:
                 if flipped:
                     affine[:3, 3] += affine[:3, axis] * (stack.grid.shape[axis] - 1)
                     affine[:3, axis] *= -1
-            if Grid(stack.grid.shape, affine).is_same_as(stack.grid, tol_mm=TOLERANCE_MM):
+            if Grid(stack.grid.shape, affine).matches(stack.grid):
                 turned = np.transpose(mask.data, axes)
                 return np.asarray(turned[tuple(slice(None, None, -1 if flip else 1) for flip in flips)])
     return None

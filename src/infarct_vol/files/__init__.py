@@ -6,6 +6,7 @@ from infarct_vol.files.numbers import has_decimal_commas, stated_number
 from infarct_vol.files.plain_text import decoded_text
 from infarct_vol.files.sidecar import nifti_stem, read_sidecar
 from infarct_vol.files.sidecar_numbers import sidecar_number
+from infarct_vol.files.targets import require_target
 from infarct_vol.files.text_table import TextRow, TextTable, read_text_table
 from infarct_vol.files.whole import (
     file_sha256,
@@ -31,6 +32,7 @@ __all__ = [
     "read_text_table",
     "sidecar_number",
     "stated_number",
+    "require_target",
     "sync_folder",
     "text_instead_of_image",
     "whole_file",

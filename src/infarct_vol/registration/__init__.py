@@ -4,7 +4,7 @@ from infarct_vol.registration.quality import NONRIGID, RegistrationQuality, Verd
 from infarct_vol.registration.resample import Interpolation, coverage, resample, resample_mask
 from infarct_vol.registration.rigid import register
 from infarct_vol.registration.strangers import BaselineScan, compared_with_strangers
-from infarct_vol.registration.tfm import read_tfm, write_tfm
+from infarct_vol.registration.tfm import read_tfm, require_tfm_name, write_tfm
 from infarct_vol.registration.transform import RigidTransform
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "coverage",
     "read_tfm",
     "register",
+    "require_tfm_name",
     "resample",
     "resample_mask",
     "write_tfm",

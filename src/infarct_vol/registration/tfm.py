@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from infarct_vol.errors import RegistrationError
+from infarct_vol.errors import RegistrationError, UsageError
 from infarct_vol.files import write_text
 from infarct_vol.registration.transform import RigidTransform, orthonormal
 
@@ -22,6 +22,21 @@ _READABLE = ("AffineTransform", "MatrixOffsetTransformBase")
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # a matrix written with six digits is a rotation to about 1e-5 only
 _ROUNDING_TOLERANCE = 1e-3
+
+
+def require_tfm_name(path: Path) -> None:
+    """Raise unless a transform can be written under this name.
+
+    Raises
+    ------
+    UsageError
+        If the name does not end in ``.tfm`` or ``.txt``: other programs tell the format by the name.
+    """
+    if path.suffix.lower() not in (".tfm", ".txt") or not path.stem:
+        msg = (
+            f"'{path.name}' is no name of an ITK text transform; name it '{path.name.partition('.')[0]}.tfm'"
+        )
+        raise UsageError(msg)
 
 
 def write_tfm(transform: RigidTransform, path: Path) -> None:

@@ -323,7 +323,7 @@ def load_kept(out: Path, path: str, digest: str, *, item: Item | None = None) ->
         If the file is gone, unreadable or another one.
     """
     try:
-        mask = load_mask(out / path, identity=_identity(item) if item else None)
+        mask = load_mask(out / path, identity=_identity(item) if item else None, sidecar=False)
     except ScanRefusedError as error:
         msg = f"{path} cannot be read ({error.message}); put it back from a copy"
         raise AuditError(msg) from None

@@ -216,7 +216,7 @@ class Pages:
     async def upload(self, request: Request) -> Response:
         """Save a mask that was corrected in another program."""
         reader, (code, item, key) = _reader(request), _place(request)
-        said = _said(request)
+        said = _said(request) | {"confirmed": request.query_params.get("confirmed") == "1"}
         name = shown_name(request.query_params.get("name", ""))
         if not name:
             raise RefusedRequestError(422, "the address needs name=FILE, the name of the uploaded file")

@@ -225,14 +225,14 @@ def _write_truth(
     plan, folder = patient.plan, "anat" if modality == "flair" else "dwi"
     root = out / TRUTH_FOLDER
     brain = _native_mask(brain_fraction(patient), position)
-    save_mask(brain, _path(root, plan, visit, folder, "desc-brain_mask.nii.gz"))
+    save_mask(brain, _path(root, plan, visit, folder, "desc-brain_mask.nii.gz"), sidecar=False)
     rows = []
     for parameter, lesion in lesions.items():
         mask = _native_mask(lesion, position)
         path = _path(root, plan, visit, folder, f"desc-{_LABELS[parameter]}_mask.nii.gz")
         written = parameter == "infarct" or bool(mask.data.any())
         if written:
-            save_mask(mask, path)
+            save_mask(mask, path, sidecar=False)
         rows.append(
             TruthRow(
                 participant_id=plan.participant_id,

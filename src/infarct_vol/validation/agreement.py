@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -119,6 +119,15 @@ def agree(
 def _compared(pair: Pair, tolerance_mm: float) -> AgreementRow:
     one, reference_ml = _measured(pair.reference, pair.case)
     two, compared_ml = _measured(pair.compared, pair.case)
+    if (
+        one is not None
+        and two is not None
+        and isinstance(pair.compared, Drawn)
+        and one.grid.matches(two.grid)
+    ):
+        # what a header lost by rounding is no difference of two readers
+        two = replace(two, grid=one.grid)
+        compared_ml = two.volume_ml
     overlap, reason = _overlap(pair, one, two, tolerance_mm)
     return AgreementRow(
         case=pair.case,
@@ -165,11 +174,11 @@ def _overlap_columns(overlap: Overlap | None) -> dict[str, Any]:
 def _measured(side: Side, case: str) -> tuple[LesionMask | None, float]:
     """Return the mask of a side, where it has one, and its volume in mL."""
     if isinstance(side, Drawn):
-        mask = side.mask if isinstance(side.mask, LesionMask) else load_mask(side.mask)
+        mask = side.mask if isinstance(side.mask, LesionMask) else load_mask(side.mask, sidecar=False)
         return mask, mask.volume_ml
     if side.mask is None:
         return None, side.volume_ml
-    mask = load_mask(side.mask)
+    mask = load_mask(side.mask, sidecar=False)
     if not math.isclose(mask.volume_ml, side.volume_ml, rel_tol=_SAME_VOLUME):
         msg = (
             f"{side.name} states {side.volume_ml:.6g} mL, its mask {side.mask} has {mask.volume_ml:.6g} mL; "

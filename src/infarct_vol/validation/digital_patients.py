@@ -104,10 +104,10 @@ def _volume_case(row: Mapping[str, str], study: Path, out: Path) -> VolumeCase:
     )
     if pd.isna(ours["volume_ml"]):
         return case.model_copy(update={"reason": f"{ours['status']}: {ours['reason']}"})
-    mask = load_mask(out / str(ours["mask_path"]))
+    mask = load_mask(out / str(ours["mask_path"]), sidecar=False)
     truth = LesionMask(np.zeros_like(mask.data), mask.grid)
     if row["mask_path"]:
-        truth = load_mask(study / TRUTH_FOLDER / row["mask_path"])
+        truth = load_mask(study / TRUTH_FOLDER / row["mask_path"], sidecar=False)
     update = {
         "measured_ml": float(ours["volume_ml"]),
         "low_ml": float(ours["volume_ml_low"]),

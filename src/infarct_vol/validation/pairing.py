@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infarct_vol.errors import UsageError
+from infarct_vol.external import IMAGE_SUFFIXES
 from infarct_vol.files import nifti_stem
 from infarct_vol.images import LesionMask
+from infarct_vol.nifti import SAVE_AS_NIFTI, is_nifti_name
 from infarct_vol.records import VALUED_STATUSES, VolumeRow
 from infarct_vol.tables.components import ComponentRow
 from infarct_vol.tables.read import TABLE_FILES, read_stated_table, read_table
@@ -186,13 +188,20 @@ def _paired_files(first: Path, second: Path) -> Pairing:
         *(_alone(file, matching.compared, other=second) for file in matching.reference),
         *(_alone(file, matching.reference, other=first) for file in matching.compared),
     ]
-    return Pairing(tuple(sorted(matching.pairs, key=lambda pair: pair.case)), tuple(unpaired))
+    unread = [f"{path}: not NIfTI, not compared; {SAVE_AS_NIFTI}" for path in _other_images(first, second)]
+    return Pairing(tuple(sorted(matching.pairs, key=lambda pair: pair.case)), (*unpaired, *unread))
+
+
+def _other_images(*folders: Path) -> list[Path]:
+    """Return the image files of folders that are in no format that is read."""
+    paths = (path for folder in folders for path in sorted(folder.rglob("*")) if not is_nifti_name(path))
+    return [path for path in paths if path.name.lower().endswith(IMAGE_SUFFIXES) and path.is_file()]
 
 
 def _mask_files(folder: Path) -> list[_File]:
     """Return the masks of a folder: files named so if there are any, otherwise every NIfTI file."""
-    files = [_File(path, folder) for path in sorted(folder.rglob("*.nii*")) if path.is_file()]
-    files = [f for f in files if f.path.name.endswith((".nii", ".nii.gz")) and _NOT_A_LESION not in f.stem]
+    paths = [path for path in sorted(folder.rglob("*")) if is_nifti_name(path) and path.is_file()]
+    files = [f for f in (_File(path, folder) for path in paths) if _NOT_A_LESION not in f.stem]
     return [f for f in files if f.stem.endswith(_MASK_SUFFIXES)] or files
 
 

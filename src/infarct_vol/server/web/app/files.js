@@ -55,11 +55,14 @@ export class Files {
       "It must be on the grid of the image.",
     );
     const title = `Upload the ${nameOfMask(mask)}: ${nameOfItem(page.view, part.item)}`;
-    const outcome = await askReason(title, (reason) => this.#send({ ...sent, reason }), {
+    const meant = el("input", { type: "checkbox" });
+    const doubt = el("label", { class: "target" }, meant, "It is meant as it is, even if it looks mirrored or too large");
+    const send = (reason) => this.#send({ ...sent, reason, confirmed: meant.checked });
+    const outcome = await askReason(title, send, {
       picks: QUICK.edit,
       confirm: "Upload",
       still: true,
-      about: [about],
+      about: [about, doubt],
     });
     if (outcome?.conflict) await this.#conflict(outcome);
   }
@@ -67,6 +70,7 @@ export class Files {
   async #send(sent) {
     const { page } = this;
     const query = new URLSearchParams({ revision: sent.revision, parent: sent.parent, name: sent.file.name });
+    if (sent.confirmed) query.set("confirmed", "1");
     const address = `${casePath(page.code, "uploads", sent.item, sent.key)}?${query}`;
     const headers = { "Content-Type": "application/octet-stream", "X-Reason": encodeURIComponent(sent.reason) };
     page.busy = true;

@@ -1,4 +1,4 @@
-"""The only reader and writer of NIfTI files.
+"""Reading NIfTI files.
 
 Damaged files reach neither nibabel nor ITK: a gzip stream is read to its trailer (CRC and length) and
 the header is checked against the bytes first, because both libraries return wrong voxels from damaged
@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import DamagedFileError, HeaderError, ScanRefusedError
-from infarct_vol.files import gzip_bytes, nifti_stem, read_sidecar, text_instead_of_image, write_bytes
+from infarct_vol.files import nifti_stem, read_sidecar, text_instead_of_image
 from infarct_vol.geometry import Grid
 from infarct_vol.headers import LONGEST_HEADER_BYTES, MAX_VOXELS, Header, read_header, settled_grid
-from infarct_vol.images import Identity, LesionMask, Modality, Scan
+from infarct_vol.images import Identity, Modality, Scan
+from infarct_vol.nifti.names import is_gzip_name, refuse_other_format
 from infarct_vol.protocol import GeometrySettings
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -67,9 +67,9 @@ def load_scan(
     """
     path = Path(path)
     identity = replace(identity or Identity(modality=modality), path=path)
-    stored = _read(path, where=_where(identity), geometry=geometry or GeometrySettings())
-    _require_single(stored, path, where=_where(identity))
-    data = _scaled(stored, path, where=_where(identity))
+    stored = _read(path, where=where_of(identity), geometry=geometry or GeometrySettings())
+    _require_single(stored, path, where=where_of(identity))
+    data = scaled_voxels(stored, path, where=where_of(identity))
     identity = replace(identity, sha256=stored.sha256)
     return Scan(data, stored.grid, identity, sidecar=read_sidecar(path, sidecars), remarks=stored.remarks)
 
@@ -94,9 +94,9 @@ def load_series(
     """Read a four-dimensional series; one volume gives N = 1. Raises as `load_scan` does."""
     path = Path(path)
     identity = replace(identity or Identity(), path=path)
-    where = _where(identity)
+    where = where_of(identity)
     stored = _read(path, where=where, geometry=geometry or GeometrySettings())
-    data = _scaled(stored, path, where=where)
+    data = scaled_voxels(stored, path, where=where)
     data = data if data.ndim == 4 else data[..., np.newaxis]
     identity = replace(identity, sha256=stored.sha256)
     return Series(data, stored.grid, identity, read_sidecar(path, sidecars), stored.remarks)
@@ -113,37 +113,11 @@ class Stored(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def load_stored(path: Path | str, *, geometry: GeometrySettings | None = None) -> Stored:
+def load_stored(path: Path | str, *, geometry: GeometrySettings | None = None, where: str = "") -> Stored:
     """Read one three-dimensional image without scaling its voxels; checks and errors as `load_scan`."""
-    stored = _read(Path(path), where="", geometry=geometry or GeometrySettings())
-    _require_single(stored, Path(path), where="")
+    stored = _read(Path(path), where=where, geometry=geometry or GeometrySettings())
+    _require_single(stored, Path(path), where=where)
     return stored
-
-
-def load_mask(
-    path: Path | str, *, identity: Identity | None = None, geometry: GeometrySettings | None = None
-) -> LesionMask:
-    """Read a mask: voxels of 0 and one other value (1, 255, ...).
-
-    Raises
-    ------
-    DamagedFileError, HeaderError
-        As `load_scan`; also when the file holds several labels or fractions.
-    """
-    scan = load_scan(path, identity=identity or Identity(), geometry=geometry)
-    # few voxels are lesion, and only those are sorted
-    labels = np.unique(scan.data[scan.data != 0])
-    if labels.size > 1 or not all(_is_label(float(value)) for value in labels):
-        shown = ", ".join(f"{v:g}" for v in labels[:5])
-        msg = (
-            f"{Path(path).name} is not a binary mask: it holds {labels.size} values besides 0 "
-            f"({shown} ...); export one label as 0/1"
-        )
-        raise HeaderError(msg, where=_where(scan.identity))
-    source = f"file:{Path(path).name}"
-    return LesionMask(
-        data=scan.data > 0, grid=scan.grid, identity=scan.identity, method=source, flags=scan.remarks
-    )
 
 
 def load_grid(path: Path | str, *, geometry: GeometrySettings | None = None) -> Grid:
@@ -167,12 +141,8 @@ def load_grid(path: Path | str, *, geometry: GeometrySettings | None = None) -> 
     return grid
 
 
-def _is_label(value: float) -> bool:
-    # 255 stored with slope 1/255 comes back as 1 within the rounding of float32
-    return math.isfinite(value) and value > 0.5 and abs(value - round(value)) < 1e-4
-
-
-def _where(identity: Identity) -> str:
+def where_of(identity: Identity) -> str:
+    """Return what is put in front of a message about an image."""
     # every message names the file itself; participant and session are added where they are known
     return str(identity) if identity.participant_id else ""
 
@@ -189,7 +159,8 @@ def _require_single(stored: Stored, path: Path, *, where: str) -> None:
 def _read(path: Path, *, where: str, geometry: GeometrySettings) -> Stored:
     try:
         raw = _file_bytes(path)
-        content, after_bytes = _unpacked(raw, named_gzip=path.suffix.lower() == ".gz")
+        refuse_other_format(path, raw)
+        content, after_bytes = _unpacked(raw, named_gzip=is_gzip_name(path))
         header = read_header(content)
         grid, about_grid = settled_grid(header, geometry=geometry)
         data = _voxels(content, header)
@@ -295,8 +266,8 @@ def _voxels(content: bytes | bytearray, header: Header) -> NDArray[Any]:
     return stored.reshape(header.shape, order="F")
 
 
-def _scaled(stored: Stored, path: Path, *, where: str) -> NDArray[np.float32]:
-    """Return intensities in C order."""
+def scaled_voxels(stored: Stored, path: Path, *, where: str) -> NDArray[np.float32]:
+    """Return intensities in C order; ``where`` is put in front of a message."""
     numbers, slope, intercept = stored.data, stored.slope, stored.intercept
     try:
         # one plane at a time keeps the float64 product small
@@ -310,112 +281,3 @@ def _scaled(stored: Stored, path: Path, *, where: str) -> NDArray[np.float32]:
         msg = f"{path.name}: intensities exceed the range of float32; check scl_slope and the stored values"
         raise HeaderError(msg, where=where) from None
     return data
-
-
-# ---- writing ---------------------------------------------------------------------------------------------
-
-
-def save_scan(
-    scan: Scan, path: Path, *, dtype: str = "float32", slope: float = 1.0, intercept: float = 0.0
-) -> None:
-    """Write a scan on its grid; see `save_array`."""
-    save_array(scan.data, scan.grid, path, dtype=dtype, slope=slope, intercept=intercept)
-
-
-def save_mask(mask: LesionMask, path: Path) -> None:
-    """Write a mask as uint8 0/1 on its native grid; see `save_array`."""
-    save_array(mask.data.view(np.uint8), mask.grid, path, dtype="uint8")
-
-
-def mask_bytes(mask: LesionMask) -> bytes:
-    """Return what `save_mask` writes into a ``.nii.gz`` file."""
-    return gzip_bytes(nifti_bytes(mask.data.view(np.uint8), mask.grid, dtype="uint8"))
-
-
-def save_array(
-    data: NDArray[Any],
-    grid: Grid,
-    path: Path,
-    *,
-    dtype: str,
-    slope: float = 1.0,
-    intercept: float = 0.0,
-) -> None:
-    """Write (I, J, K) or (I, J, K, N) intensities as NIfTI-1; the same input gives the same bytes.
-
-    Parameters
-    ----------
-    data
-        Intensities; with a slope or intercept the stored number is ``(data - intercept) / slope``, rounded.
-    dtype
-        Stored numpy type: ``uint8``, ``int16``, ``uint16``, ``float32``.
-
-    Raises
-    ------
-    ValueError
-        If the stored numbers do not fit an integer ``dtype``.
-    """
-    content = nifti_bytes(data, grid, dtype=dtype, slope=slope, intercept=intercept, name=path.name)
-    write_bytes(gzip_bytes(content) if path.suffix == ".gz" else content, path)
-
-
-def nifti_bytes(
-    data: NDArray[Any],
-    grid: Grid,
-    *,
-    dtype: str,
-    slope: float = 1.0,
-    intercept: float = 0.0,
-    name: str = "an image",
-) -> bytes:
-    """Return intensities as an uncompressed NIfTI-1 file with a clean header, its voxels from byte 352.
-
-    Parameters and errors as `save_array`; ``name`` is what the image is called in a message.
-    """
-    target = np.dtype(dtype)
-    stored = _stored_numbers(data, target, slope=slope, intercept=intercept, name=name)
-    return packed(stored, grid, slope=slope, intercept=intercept)
-
-
-def packed(
-    stored: NDArray[Any],
-    grid: Grid,
-    *,
-    slope: float = 1.0,
-    intercept: float = 0.0,
-    window: tuple[float, float] = (0.0, 0.0),
-) -> bytes:
-    """Return stored numbers as uncompressed NIfTI-1; ``window`` is what is shown as black and white."""
-    image = nib.Nifti1Image(stored, np.array(grid.affine))
-    header = image.header
-    header.set_data_dtype(stored.dtype)
-    header.set_xyzt_units("mm")
-    image.set_sform(grid.affine, code=1)
-    image.set_qform(grid.affine, code=1)
-    if np.abs(image.get_qform() - grid.affine).max() > 1e-4:
-        # a quaternion cannot hold shear; two forms that differ are refused by careful readers
-        image.set_qform(None, code=0)
-    header.set_slope_inter(slope, intercept)
-    header["cal_min"], header["cal_max"] = window
-    header["magic"], header["vox_offset"] = b"n+1", 352
-    # four bytes say that no extension follows
-    return b"".join((header.binaryblock, bytes(4), stored.tobytes(order="F")))
-
-
-def _stored_numbers(
-    data: NDArray[Any], target: np.dtype[Any], *, slope: float, intercept: float, name: str
-) -> NDArray[Any]:
-    if not math.isfinite(intercept) or not math.isfinite(slope) or slope <= 0:
-        msg = f"slope {slope} and intercept {intercept} cannot scale {name}; expected a positive slope"
-        raise ValueError(msg)
-    stored: NDArray[Any] = np.asarray(data)
-    if slope != 1.0 or intercept != 0.0:
-        stored = (stored - np.float32(intercept)) / np.float32(slope)
-    if target.kind in "iu" and stored.dtype != target:
-        stored = np.rint(stored)
-        limits = np.iinfo(target)
-        # written so that NaN does not fit either
-        if stored.size and not (limits.min <= stored.min() and stored.max() <= limits.max):
-            msg = f"intensities {stored.min():g} to {stored.max():g} do not fit {target} in {name}"
-            raise ValueError(msg)
-    return stored.astype(target, copy=False)
