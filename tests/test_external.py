@@ -202,3 +202,24 @@ def test_an_edit_is_what_differs_from_the_automatic_mask() -> None:
     assert not Edit(ExternalMask(mask, "m.nii.gz", "0" * 64), mask).differs
     alone = Edit(external, None)
     assert (alone.differs, alone.difference_ml, alone.overlap) == (False, None, None)
+
+
+def test_a_participants_label_says_nothing_of_the_image(tmp_path: Path) -> None:
+    person = Participant("DWI000", sessions=(Session("ses-BL"), Session("ses-M01")))
+    identity = Identity(participant_id="DWI000", session_id="ses-M01", modality="flair")
+    write(tmp_path, "sub-DWI000_ses-M01_mask.nii.gz", block())
+    place = MaskFolder(tmp_path, GeometrySettings(), {})
+    found = external_mask(place, person, Scan(np.zeros(SHAPE), GRID, identity))
+    assert found is not None
+    assert found.mask.volume_ml == pytest.approx(1.0)
+
+
+def test_the_only_session_of_a_participant_need_not_be_named(tmp_path: Path) -> None:
+    for name in ("sub-01_mask.nii.gz", "sub-01_desc-lesion_mask.nii.gz", "sub-011_mask.nii.gz"):
+        write(tmp_path, name, block())
+    only = Participant("01", sessions=(Session("ses-01"),))
+    assert [p.name for p in find_masks(tmp_path, only)] == [
+        "sub-01_desc-lesion_mask.nii.gz",
+        "sub-01_mask.nii.gz",
+    ]
+    assert find_masks(tmp_path, PERSON) == ()

@@ -28,6 +28,7 @@ from infarct_vol.files import require_target
 from infarct_vol.geometry import SAME_GRID_MM, Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan, label_voxels, mask_on
 from infarct_vol.nifti import load_mask, save_array, save_mask, save_scan
+from infarct_vol.protocol import load_protocol
 from infarct_vol.validation import agree
 from infarct_vol_cli.main import app
 
@@ -557,12 +558,14 @@ def test_where_no_brain_is_found_the_one_given_is_taken(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("found")
 def test_a_brain_mask_holds_for_flair_and_a_lesion_mask_is_refused(images: Path) -> None:
     save_mask(lesion(), images / "lesion.nii.gz")
+    charter = images / "thick.toml"
+    charter.write_text("[checks]\nthickness_fail_mm = 9.0\n")
     told = infarct_vol(
         *("segment", "--flair", images / "flair.nii.gz", "--brain-mask", images / "lesion.nii.gz"),
-        *("-o", images / "out.nii.gz"),
+        *("--protocol", charter, "-o", images / "out.nii.gz"),
         code=1,
     )
     assert "the brain mask lesion.nii.gz cannot be right: it measures 15 mL, expected 50 to" in told.stderr
     assert 'write "Confirmed": true into lesion.json beside it' in told.stderr
     with pytest.raises(GridMismatchError, match="the brain mask has .*, its scan has "):
-        segment_followup(head(), brain=LesionMask(EGG, shifted(2.0)))
+        segment_followup(head(), brain=LesionMask(EGG, shifted(2.0)), protocol=load_protocol(charter))

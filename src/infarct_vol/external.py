@@ -99,6 +99,7 @@ class MaskFolder:
 def find_masks(folder: Path, participant: Participant, *, session_id: str | None = None) -> tuple[Path, ...]:
     """Return the files of a participant that may be infarct masks: ``**/<sub>_<ses>_*mask.nii[.gz]``.
 
+    The name of a participant's only session may be left out.
     Those that say they are something else by ``desc-brain``, ``desc-cavity``, ``desc-newlesion`` or
     ``desc-auto``, as our own results do, are left out; so are the versions of a review, ``desc-edit...``.
     """
@@ -107,6 +108,9 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
         re.compile(rf"{re.escape(participant.label)}_{re.escape(s)}_.*(?i:mask\.nii(\.gz)?)")
         for s in sessions
     ]
+    if len(participant.sessions) == 1:
+        # the only session need not be named, as in a dataset without sessions
+        wanted.append(re.compile(rf"{re.escape(participant.label)}_(?!ses-).*(?i:mask\.nii(\.gz)?)"))
     files = sorted(path for path in folder.rglob("*") if is_nifti_name(path))
     own = [path for path in files if any(pattern.fullmatch(path.name) for pattern in wanted)]
     return tuple(path for path in own if not _NOT_INFARCT.search(path.name))
@@ -172,7 +176,9 @@ def external_mask(
 
 def _named_image(path: Path, folder: Path | None) -> Modality | None:
     """Return the image a mask's name, or else its BIDS folder, says it was drawn on."""
-    named = [modality for modality, pattern in _NAMED if pattern.search(nifti_stem(path))]
+    # a label such as sub-DWI000 says nothing of the image
+    own = "_".join(p for p in nifti_stem(path).split("_") if not p.lower().startswith(("sub-", "ses-")))
+    named = [modality for modality, pattern in _NAMED if pattern.search(own)]
     if len(named) == 1:
         return named[0]
     return _FOLDERS.get(path.parent.name) if folder is not None and path.parent != folder else None

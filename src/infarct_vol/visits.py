@@ -208,7 +208,7 @@ def with_visit_map(settings: VisitSettings, stated: Iterable[str], sessions: Ite
     UsageError
         If a text is of another form, or names a session or visit that there is none of.
     """
-    known = {name.removeprefix("ses-").casefold() for name in sessions}
+    known = {_label(name) for name in sessions}
     found: dict[str, VisitName] = dict(settings.map)
     for text in stated:
         label, equals, visit = text.partition("=")
@@ -217,7 +217,7 @@ def with_visit_map(settings: VisitSettings, stated: Iterable[str], sessions: Ite
             visits = ", ".join(settings.windows())
             msg = f"--visit {text}: expected SESSION=VISIT with a visit of {visits}, such as ses-01=baseline"
             raise UsageError(msg)
-        if label.strip().removeprefix("ses-").casefold() not in known:
+        if _label(label.strip()) not in known:
             msg = (
                 f"--visit {text}: the study has no session {label.strip()}; it has {', '.join(sorted(known))}"
             )
@@ -266,11 +266,8 @@ def _by_label(session: Session, when: Timing, settings: VisitSettings) -> tuple[
         return "unscheduled", f"session label {session.session_id} is no visit of the protocol", []
     if settings.assign_by == "date":
         absent = "acquisition" if session.acq_time is None else "first dose"
-        return (
-            named,
-            "",
-            [f"no study day, because the date of {absent} is not stated: {named} by its label"],
-        )
+        how = "as stated" if _label(session.session_id) in _labels_stated(settings) else "by its label"
+        return named, "", [f"no study day, because the date of {absent} is not stated: {named} {how}"]
     return named, "", [when.problem] if when.problem else []
 
 
@@ -304,11 +301,20 @@ def _by_date(session: Session, when: Timing, settings: VisitSettings) -> tuple[V
     )
 
 
+def _label(session_id: str) -> str:
+    return session_id.removeprefix("ses-").casefold()
+
+
+def _labels_stated(settings: VisitSettings) -> dict[str, VisitName]:
+    """Return the visits of the protocol's map by label, without regard to case and ``ses-``."""
+    return {_label(name): visit for name, visit in settings.map.items()}
+
+
 def _visit_of_label(session: Session, settings: VisitSettings) -> VisitName | None:
-    label = session.session_id.removeprefix("ses-").casefold()
-    mapped = {key.removeprefix("ses-").casefold(): visit for key, visit in settings.map.items()}
-    if label in mapped:
-        return mapped[label]
+    label = _label(session.session_id)
+    stated = _labels_stated(settings)
+    if label in stated:
+        return stated[label]
     names = (n for n, w in settings.windows().items() if label in {x.casefold() for x in w.labels})
     return next(names, None)
 
