@@ -28,7 +28,7 @@ def rows() -> list[re.Match[str]]:
 
 
 @cache
-def tests_of(name: str) -> frozenset[str]:
+def names_in(name: str) -> frozenset[str]:
     tree = ast.parse((REPOSITORY / name).read_text(encoding="utf-8"))
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 
@@ -37,7 +37,7 @@ def tests_of(name: str) -> frozenset[str]:
 def test_the_test_that_is_named_exists(row: re.Match[str]) -> None:
     name, _, function = row["test"].partition("::")
     assert function.startswith("test_")
-    assert function in tests_of(name), f"{row['kind']}: no {row['test']}"
+    assert function in names_in(name), f"{row['kind']}: no {row['test']}"
 
 
 def test_every_line_of_the_tables_is_a_row() -> None:
