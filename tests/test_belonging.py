@@ -11,11 +11,11 @@ from scipy import ndimage
 
 from infarct_vol.diffusion import assemble_diffusion
 from infarct_vol.diffusion.adc import onto_grid
-from infarct_vol.diffusion.belonging import require_one_examination
 from infarct_vol.diffusion.detail import detail_agreement
 from infarct_vol.errors import PairError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, Identity, Scan
+from infarct_vol.intake.examination import person_doubts, require_one_examination
 from infarct_vol.nifti import load_scan
 from infarct_vol.sample import sample_trial
 
@@ -185,6 +185,14 @@ def test_what_is_not_stated_or_agrees_says_nothing(
     images: dict[str, Scan], ours: dict[str, object], theirs: dict[str, object]
 ) -> None:
     require_one_examination(replace(images["dwi"], sidecar=ours), replace(images["adc"], sidecar=theirs))
+
+
+def test_sidecars_of_two_persons_at_two_visits_are_a_question(images: dict[str, Scan]) -> None:
+    first = replace(images["dwi"], sidecar={"PatientID": "A17", "PatientSex": "F"})
+    (doubt,) = person_doubts(first, replace(images["adc"], sidecar={"PatientID": "A18", "PatientSex": "M"}))
+    assert "differ in PatientID, PatientSex" in doubt
+    assert "A17" not in doubt
+    assert person_doubts(first, replace(images["adc"], sidecar={"PatientID": "a17"})) == ()
 
 
 # ---- the measure -----------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from infarct_vol.external import (
     grid_if_readable,
 )
 from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
+from infarct_vol.intake.examination import person_doubts
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.ledger import library_versions
 from infarct_vol.records import Parameter, ParticipantRecord
@@ -294,6 +295,7 @@ def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> B
         settings=case.protocol.registration,
         fixed_brain=brain,
     )
+    log.flags.extend(person_doubts(flair, acute.diffusion.dwi))
     log.registered(transform, flair, target, source="FLAIR", target="DWI")
     prior = resample_mask(acute.infarct, flair.grid, transform)
     brain_map = fit_to_template(flair, brain=brain)
@@ -374,6 +376,7 @@ def register_to_baseline(
         moving_brain=brain,
         fixed_lesion=baseline.infarct,
     )
+    log.flags.extend(person_doubts(baseline.flair, flair))
     transform = compared_with_strangers(
         transform,
         flair,

@@ -6,18 +6,11 @@ right one, and gives a volume like any other. It is refused here, by what both i
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from infarct_vol.diffusion.detail import DetailAgreement, detail_agreement
 from infarct_vol.errors import PairError
 from infarct_vol.images import MODALITY_LABELS, BrainMask, Scan
+from infarct_vol.intake.examination import require_one_examination
 from infarct_vol.protocol import CheckSettings
-
-_ONE_EXAMINATION = timedelta(hours=12)
-"""Images of one visit are made within hours; those of two visits days apart."""
-_SAME_IN_ONE_EXAMINATION = ("PatientID", "PatientName", "StudyInstanceUID")
-"""Sidecar fields that are one for all images of an examination. Their values are never shown."""
-_TIME_FIELDS = ("AcquisitionDateTime", "AcquisitionDate", "StudyDate")
 
 
 def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSettings) -> tuple[str, ...]:
@@ -94,41 +87,6 @@ def _doubts(
     elif found.here < checks.pair_elsewhere_ratio * found.elsewhere:
         doubts.append(f"{pair} agree nearly as well {found.placement}; look whether they lie over each other")
     return tuple(doubts)
-
-
-def require_one_examination(image: Scan, other: Scan) -> None:
-    """Refuse two images whose sidecars say that they were made of two persons or on two days.
-
-    Raises
-    ------
-    PairError
-        With the field, never with its values.
-    """
-    fields = (*_SAME_IN_ONE_EXAMINATION, *_TIME_FIELDS)
-    field = next((name for name in fields if _differ(image.sidecar.get(name), other.sidecar.get(name))), "")
-    if field:
-        msg = (
-            f"{_pair(image, other)}: their sidecars differ in {field}, so they are of two examinations. Put "
-            "the images of one examination together, or correct the sidecars"
-        )
-        raise PairError(msg, where=str(other.identity))
-
-
-def _differ(ours: object, theirs: object) -> bool:
-    """Tell whether two stated values speak against one examination; what is not stated says nothing."""
-    if not (isinstance(ours, str) and isinstance(theirs, str) and ours.strip() and theirs.strip()):
-        return False
-    times = _time(ours), _time(theirs)
-    if times[0] is not None and times[1] is not None:
-        return abs(times[0] - times[1]) > _ONE_EXAMINATION
-    return ours.strip().casefold() != theirs.strip().casefold()
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
-    except ValueError:
-        return None
 
 
 def _pair(image: Scan, other: Scan) -> str:
