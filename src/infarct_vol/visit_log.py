@@ -106,9 +106,11 @@ class VisitLog:
             status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
             self._without_value(parameters, status, str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one step must not cost another's result
-            self.faulty = True
-            where = f"{self.participant.participant_id} {self.session_id}"
-            self._without_value(parameters, "failed", fault_reason(error, where=where))
+            self._without_value(parameters, "failed", self._fault(error))
+
+    def _fault(self, error: Exception) -> str:
+        self.faulty = True
+        return fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
 
     def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
         """Leave parameters without a value; where all have theirs already, the reason is a flag."""
@@ -121,15 +123,10 @@ class VisitLog:
         """Run the automatic method; where a mask made elsewhere counts, a refusal is a flag and no more."""
         try:
             yield
-        except InfarctVolError as error:
-            if external is None:
-                raise
-            self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {error}")
         except Exception as error:
             if external is None:
                 raise
-            self.faulty = True
-            reason = fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
+            reason = str(error) if isinstance(error, InfarctVolError) else self._fault(error)
             self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {reason}")
 
     def counted(
