@@ -196,6 +196,14 @@ def test_exchanged_images_are_refused_by_their_bvalues(supplied: Scan | None) ->
         assemble_diffusion(series=series([0]), b0=b0, adc=supplied)
 
 
+@pytest.mark.parametrize("bvalue", [0, -1000, float("nan"), float("inf")])
+def test_a_given_bvalue_that_is_none_is_refused(bvalue: float) -> None:
+    with pytest.raises(
+        DiffusionError, match="which is no diffusion weighting|negative or undefined b-values"
+    ):
+        assemble_diffusion(dwi=scan(B1000, "dwi"), b0=scan(B0, "b0"), bvalue=bvalue)
+
+
 def test_a_bvalue_in_another_unit_is_refused_with_the_number_to_write() -> None:
     with pytest.raises(DiffusionError, match=r"if that is in ms/um2, write 1000"):
         assemble_diffusion(dwi=scan(B1000, "dwi", DiffusionBValue=1), b0=scan(B0, "b0"))

@@ -82,8 +82,7 @@ class VisitLog:
     parameters: Sequence[Parameter]
     flags: list[str] = field(default_factory=list)
     accounting: Accounting | None = None
-    faulty: bool = False
-    """Whether a fault of the program or the machine, not a refusal, left a value empty."""
+    faulty: bool = False  # a fault of the program or the machine, not a refusal, left a value empty
     _outcomes: dict[Parameter, _Outcome] = field(default_factory=dict)
     _masks: dict[str, str] = field(default_factory=dict)
     _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
@@ -114,8 +113,8 @@ class VisitLog:
 
     def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
         """Leave parameters without a value; where all have theirs already, the reason is a flag."""
-        missing = [parameter for parameter in parameters if parameter not in self._outcomes]
-        self._outcomes.update({parameter: _Outcome(status, reason=reason) for parameter in missing})
+        missing = {p: _Outcome(status, reason=reason) for p in parameters if p not in self._outcomes}
+        self._outcomes.update(missing)
         self.flags.extend([] if missing else [reason])
 
     @contextmanager
