@@ -7,14 +7,20 @@ from pathlib import Path
 
 from infarct_vol.diffusion import images_from_series
 from infarct_vol.errors import ScanRefusedError
-from infarct_vol.files import nifti_stem
 from infarct_vol.images import Identity, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
 from infarct_vol.registration import RigidTransform, read_tfm
-from infarct_vol.study import ScanFile
+from infarct_vol.study import ScanFile, scan_file
+from infarct_vol.study.inherited import Inherited
+
+
+def diffusion_file(path: Path, study: Path) -> ScanFile:
+    """Return a diffusion image with the b-values beside it, or those that hold for it further up."""
+    beside = scan_file("dwi", path)
+    return beside if beside.bval is not None else Inherited(study).scan_file("dwi", path)
 
 
 @dataclass
@@ -58,18 +64,15 @@ class Shelf:
             visit=visit.visit,
             modality=modality,
         )
-        bval = path.with_name(nifti_stem(path) + ".bval")
-        if modality == "dwi" and bval.is_file():
-            return self._trace(visit, path, bval, identity)
+        if modality == "dwi" and (file := diffusion_file(path, self.study_root)).bval is not None:
+            return self._trace(visit, file, identity)
         scan = load_scan(path, identity=identity, geometry=self.protocol.geometry)
         if found is not None and scan.identity.sha256 != found.sha256:
             msg = f"{path.name} is not the file that was measured (its SHA-256 differs); run again"
             raise ScanRefusedError(msg, where=str(identity))
         return scan
 
-    def _trace(self, visit: VisitRecord, path: Path, bval: Path, identity: Identity) -> Scan:
-        bvec = bval.with_suffix(".bvec")
-        file = ScanFile(modality="dwi", path=path, bval=bval, bvec=bvec if bvec.is_file() else None)
+    def _trace(self, visit: VisitRecord, file: ScanFile, identity: Identity) -> Scan:
         images = images_from_series(load_diffusion_series(file, identity=identity, protocol=self.protocol))
         if images.adc is not None:
             self.computed_adc[visit.visit] = images.adc

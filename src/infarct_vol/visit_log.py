@@ -82,8 +82,7 @@ class VisitLog:
     parameters: Sequence[Parameter]
     flags: list[str] = field(default_factory=list)
     accounting: Accounting | None = None
-    faulty: bool = False
-    """Whether a fault of the program or the machine, not a refusal, left a value empty."""
+    faulty: bool = False  # a fault of the program or the machine, not a refusal, left a value empty
     _outcomes: dict[Parameter, _Outcome] = field(default_factory=dict)
     _masks: dict[str, str] = field(default_factory=dict)
     _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
@@ -106,14 +105,16 @@ class VisitLog:
             status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
             self._without_value(parameters, status, str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one step must not cost another's result
-            self.faulty = True
-            where = f"{self.participant.participant_id} {self.session_id}"
-            self._without_value(parameters, "failed", fault_reason(error, where=where))
+            self._without_value(parameters, "failed", self._fault(error))
+
+    def _fault(self, error: Exception) -> str:
+        self.faulty = True
+        return fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
 
     def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
         """Leave parameters without a value; where all have theirs already, the reason is a flag."""
-        missing = [parameter for parameter in parameters if parameter not in self._outcomes]
-        self._outcomes.update({parameter: _Outcome(status, reason=reason) for parameter in missing})
+        missing = {p: _Outcome(status, reason=reason) for p in parameters if p not in self._outcomes}
+        self._outcomes.update(missing)
         self.flags.extend([] if missing else [reason])
 
     @contextmanager
@@ -121,15 +122,10 @@ class VisitLog:
         """Run the automatic method; where a mask made elsewhere counts, a refusal is a flag and no more."""
         try:
             yield
-        except InfarctVolError as error:
-            if external is None:
-                raise
-            self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {error}")
         except Exception as error:
             if external is None:
                 raise
-            self.faulty = True
-            reason = fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
+            reason = str(error) if isinstance(error, InfarctVolError) else self._fault(error)
             self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {reason}")
 
     def counted(

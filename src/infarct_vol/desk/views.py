@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from infarct_vol.audit import Entry
 from infarct_vol.desk.pictures import Pictures, link_of
 from infarct_vol.diffusion.bvalues import B0_MAX
-from infarct_vol.files import nifti_stem
+from infarct_vol.files import decoded_text
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.measurement import place_text
 from infarct_vol.qa.wording import visit_label
@@ -21,6 +22,7 @@ from infarct_vol.review.cases import Case, Facts
 from infarct_vol.review.model import DECISION, EDIT, LATE_DECISION, LATE_EDIT, Decision, MaskKey, MaskVersion
 from infarct_vol.review.orientation import Display
 from infarct_vol.review.state import Decided, Reading, Saved
+from infarct_vol.shelf import diffusion_file
 
 Cells = dict[str, Any]
 MASK_LABELS: Mapping[MaskKey, str] = {
@@ -292,9 +294,11 @@ def shown_scan(study: Path, visit: VisitRecord, modality: str) -> ScanRecord | N
     scan, series = visit.scan(modality), visit.scan("dwi")
     if scan is not None or modality != "adc" or series is None:
         return scan
-    path = study / series.path
+    bval = diffusion_file(study / series.path, study).bval
+    if bval is None:
+        return None
     try:
-        words = path.with_name(nifti_stem(path) + ".bval").read_text(encoding="utf-8").split()
+        words = re.split(r"[\s,;]+", decoded_text(bval.read_bytes()).strip())
         return series if min(map(float, words), default=B0_MAX + 1) <= B0_MAX else None
     except (OSError, ValueError):
         return None
