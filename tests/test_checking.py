@@ -22,10 +22,9 @@ from infarct_vol.errors import DiffusionError, InfarctVolError
 from infarct_vol.images import Scan
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.nifti import load_scan, save_array
-from infarct_vol.pipeline import read_diffusion
 from infarct_vol.protocol import Protocol
 from infarct_vol.study import open_study
-from infarct_vol.work import Case
+from infarct_vol.work import Case, read_diffusion
 
 Images = dict[str, Scan]
 
@@ -74,7 +73,7 @@ def answers(manifest: Path) -> tuple[list[str], str, str]:
 
     def run() -> None:
         case = Case(study.participants[0], study.root, folder / "out", Protocol())
-        diffusion = read_diffusion(case, SessionReader(case.participant, session, case.root, case.protocol))
+        diffusion = read_diffusion(SessionReader(case.participant, session, case.root, case.protocol))
         segmentation.segment_acute(diffusion.dwi, diffusion.adc)
 
     return failed, refusal(segmented), refusal(run)

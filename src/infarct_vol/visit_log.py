@@ -18,9 +18,10 @@ from infarct_vol.atlas import NAME as TEMPLATE
 from infarct_vol.atlas import BrainMap
 from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
-from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError, fault_reason
+from infarct_vol.errors import InfarctVolError, RegistrationError, fault_reason
 from infarct_vol.external import Edit, ExternalMask, doubts_of, masks_without_image, outside_brain
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
+from infarct_vol.intake.examination import person_doubts
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.measurement import LesionVolume, find_components, measure
 from infarct_vol.protocol import Protocol
@@ -164,21 +165,11 @@ class VisitLog:
         MissingScanError
             If there is none.
         """
-        where = str(self.participant.identity(reader.session, modality))
-        if modality in reader.session.problems:
-            raise ScanRefusedError(reader.session.problems[modality], where=where)
+        reader.require_readable(modality)
         if not reader.has(modality):
+            where = str(self.participant.identity(reader.session, modality))
             msg = f"the session holds no {MODALITY_LABELS[modality]} image"
             raise MissingScanError(msg, where=where)
-
-    def require_told(self, reader: SessionReader, *modalities: Modality) -> None:
-        """Raise `ScanRefusedError` where an image that may be absent is there and cannot be used.
-
-        Without it another number would come out than with it.
-        """
-        for modality in modalities:
-            if modality in reader.session.problems:
-                self.require(reader, modality)
 
     def measured(
         self,
@@ -295,6 +286,7 @@ class VisitLog:
             )
         )
         where = f"{self.participant.participant_id} {self.session_id}"
+        self.flags.extend(person_doubts(fixed, moving))
         files = f"{fixed.identity.file_name}, {moving.identity.file_name}"
         transform.passed(f"{source} to {target} ({files})", where=where)
         if verdict == "WARN":
