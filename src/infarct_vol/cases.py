@@ -193,7 +193,7 @@ def segment_followup(
         from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
 
         pages.write_explanation(pages.explain_followup(trace, scan), folder)
-    return replace(trace.mask, flags=(*noticed, *trace.mask.flags))
+    return replace(trace.mask, flags=(*noticed, *transform.doubts, *trace.mask.flags))
 
 
 def _folder(explain: Path | str | None) -> Path | None:
