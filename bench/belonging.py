@@ -21,8 +21,7 @@ import numpy as np
 
 from infarct_vol.diffusion.adc import onto_grid
 from infarct_vol.diffusion.assembly import tissue_of
-from infarct_vol.diffusion.belonging import require_pair
-from infarct_vol.diffusion.detail import detail_agreement
+from infarct_vol.diffusion.belonging import pair_agreement, require_pair
 from infarct_vol.errors import InfarctVolError, PairError
 from infarct_vol.images import Scan
 from infarct_vol.nifti import load_scan
@@ -94,10 +93,10 @@ def judge(tally: Tally, dwi: Scan, other: Scan) -> None:
     """Add one pair to its tally."""
     if not other.grid.is_same_as(dwi.grid):
         other = replace(onto_grid(other, dwi.grid), grid=dwi.grid)
-    tissue = tissue_of(dwi)
-    tally.agreements.append(detail_agreement(dwi, other, tissue=tissue).here)
+    tissue, checks = tissue_of(dwi), CheckSettings()
+    tally.agreements.append(pair_agreement(dwi, other, tissue=tissue, checks=checks).here)
     try:
-        flags = require_pair(dwi, other, tissue=tissue, checks=CheckSettings())
+        flags = require_pair(dwi, other, tissue=tissue, checks=checks)
     except PairError:
         tally.refused += 1
     else:

@@ -37,7 +37,7 @@ def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSe
         the head, or if its fine detail does not lie where the image's does.
     """
     require_one_examination(image, other)
-    found = detail_agreement(image, other, tissue=tissue)
+    found = pair_agreement(image, other, tissue=tissue, checks=checks)
     fail, warn = _limits(other, checks)
     problem = _problem(found, fail=fail, checks=checks)
     if problem:
@@ -48,6 +48,18 @@ def require_pair(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSe
         )
         raise PairError(msg, where=str(other.identity))
     return _doubts(image, other, found, warn=warn, checks=checks)
+
+
+def pair_agreement(image: Scan, other: Scan, *, tissue: BrainMask, checks: CheckSettings) -> DetailAgreement:
+    """Return the agreement of two images' fine detail, or that of their strong edges where it is greater.
+
+    A smooth or noisy image shares little detail with its own partner; only then the strong edges are asked.
+    """
+    found = detail_agreement(image, other, tissue=tissue)
+    if found.here >= _limits(other, checks)[1]:
+        return found
+    strong = detail_agreement(image, other, tissue=tissue, strong_edges=True)
+    return max(found, strong, key=lambda agreement: agreement.here)
 
 
 def _limits(other: Scan, checks: CheckSettings) -> tuple[float, float]:

@@ -26,6 +26,8 @@ _LEVELS = 12
 change sign between contrasts."""
 _CLIP = 3.0
 """Robust standard deviations at which detail is cut: vessels and rims of the mask do not decide."""
+_STRONG_CLIP = 12.0
+"""The same where the strong edges count, those of ventricles and sulci."""
 _LEAST_VOXELS = 500
 _MOVES_MM = (4.0, 6.0, 9.0, 13.0, 20.0)
 """Displacements the image is tried at, both ways along every axis, in whole voxels and never less: motion
@@ -107,7 +109,9 @@ class _Placement(NamedTuple):
         return f"mirrored {along}" + (f" and {moved}" if self.move else "")
 
 
-def detail_agreement(image: Scan, other: Scan, *, tissue: BrainMask) -> DetailAgreement:
+def detail_agreement(
+    image: Scan, other: Scan, *, tissue: BrainMask, strong_edges: bool = False
+) -> DetailAgreement:
     """Measure how much of an image's fine detail another image on its grid explains.
 
     Parameters
@@ -116,6 +120,9 @@ def detail_agreement(image: Scan, other: Scan, *, tissue: BrainMask) -> DetailAg
         Two images on one grid, of any contrast and unit.
     tissue
         Head or brain of ``image``, roughly.
+    strong_edges
+        Whether strong edges count by their height, and not as any other detail: where an image is smooth or
+        full of noise, they are all that it shares with another.
 
     Returns
     -------
@@ -136,7 +143,8 @@ def detail_agreement(image: Scan, other: Scan, *, tissue: BrainMask) -> DetailAg
     if np.count_nonzero(known) < _LEAST_VOXELS or not box:
         return DetailAgreement(0.0, 0.0, "", coverage)
     grid, known = image.grid, known[box[0]]
-    first, second = (_fine_detail(scan.data[box[0]], known, grid) for scan in (image, other))
+    clip = _STRONG_CLIP if strong_edges else _CLIP
+    first, second = (_fine_detail(scan.data[box[0]], known, grid, clip=clip) for scan in (image, other))
     here = _explained(first, second)
     others = [(_explained(first, place.of(second)), place) for place in _placements(grid, known.shape)]
     elsewhere, place = max(others)
@@ -152,7 +160,7 @@ def _filled(tissue: Mask) -> Mask:
     return np.asarray(ndimage.binary_erosion(closed))
 
 
-def _fine_detail(data: Float, known: Mask, grid: Grid) -> _Detail:
+def _fine_detail(data: Float, known: Mask, grid: Grid, *, clip: float) -> _Detail:
     sigma = _DETAIL_MM / grid.spacing_mm
     if grid.spacing_mm[grid.slice_axis] > _DETAIL_MM:
         sigma[grid.slice_axis] = 0.0  # between thick slices there is no fine detail to compare
@@ -160,7 +168,7 @@ def _fine_detail(data: Float, known: Mask, grid: Grid) -> _Detail:
     share = np.maximum(ndimage.gaussian_filter(known.astype(np.float32), sigma), np.float32(1e-3))
     detail = values - ndimage.gaussian_filter(values, sigma) / share
     spread = 1.4826 * float(np.median(np.abs(detail[known]))) or 1.0
-    detail = np.where(known, np.clip(detail / np.float32(spread), -_CLIP, _CLIP), np.float32(0))
+    detail = np.where(known, np.clip(detail / np.float32(spread), -clip, clip), np.float32(0))
     limits = np.quantile(values[known], np.linspace(0, 1, _LEVELS + 1)[1:-1])
     return _Detail(detail.astype(np.float32), np.digitize(values, limits).astype(np.int8), known)
 
