@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from infarct_vol.diffusion import images_from_series
 from infarct_vol.errors import ScanRefusedError
-from infarct_vol.files import nifti_stem
 from infarct_vol.images import Identity, LesionMask, Modality, Scan
-from infarct_vol.intake.reading import load_diffusion_series
+from infarct_vol.intake.reading import is_series, load_diffusion_series
+from infarct_vol.ledger import relative_to
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
 from infarct_vol.registration import RigidTransform, read_tfm
-from infarct_vol.study import ScanFile
+from infarct_vol.study import ScanFile, scan_file
+from infarct_vol.study.inherited import held_scan_file
+
+
+def read_file(record: ParticipantRecord, study_root: Path, path: Path, modality: Modality) -> ScanFile:
+    """Return an image with the files that were read with it, beside it or further up in the study."""
+    is_inside = path.is_relative_to(study_root) and path.parent.is_dir()
+    file = held_scan_file(modality, path, root=study_root) if is_inside else scan_file(modality, path)
+
+    def was_read(other: Path | None) -> bool:
+        return other is not None and relative_to(other, study_root) in record.inputs
+
+    return replace(
+        file,
+        bval=file.bval if was_read(file.bval) else None,
+        bvec=file.bvec if was_read(file.bvec) else None,
+        sidecars=tuple(sidecar for sidecar in file.sidecars if was_read(sidecar)),
+    )
 
 
 @dataclass
@@ -58,18 +75,18 @@ class Shelf:
             visit=visit.visit,
             modality=modality,
         )
-        bval = path.with_name(nifti_stem(path) + ".bval")
-        if modality == "dwi" and bval.is_file():
-            return self._trace(visit, path, bval, identity)
-        scan = load_scan(path, identity=identity, geometry=self.protocol.geometry)
+        file = read_file(self.record, self.study_root, path, modality)
+        if is_series(file):
+            return self._trace(visit, file, identity)
+        scan = load_scan(
+            path, identity=identity, geometry=self.protocol.geometry, sidecars=file.sidecars or None
+        )
         if found is not None and scan.identity.sha256 != found.sha256:
             msg = f"{path.name} is not the file that was measured (its SHA-256 differs); run again"
             raise ScanRefusedError(msg, where=str(identity))
         return scan
 
-    def _trace(self, visit: VisitRecord, path: Path, bval: Path, identity: Identity) -> Scan:
-        bvec = bval.with_suffix(".bvec")
-        file = ScanFile(modality="dwi", path=path, bval=bval, bvec=bvec if bvec.is_file() else None)
+    def _trace(self, visit: VisitRecord, file: ScanFile, identity: Identity) -> Scan:
         images = images_from_series(load_diffusion_series(file, identity=identity, protocol=self.protocol))
         if images.adc is not None:
             self.computed_adc[visit.visit] = images.adc

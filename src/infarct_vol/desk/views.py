@@ -12,7 +12,6 @@ from urllib.parse import quote
 from infarct_vol.audit import Entry
 from infarct_vol.desk.pictures import Pictures, link_of
 from infarct_vol.diffusion.bvalues import B0_MAX
-from infarct_vol.files import nifti_stem
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.measurement import place_text
 from infarct_vol.qa.wording import visit_label
@@ -21,6 +20,7 @@ from infarct_vol.review.cases import Case, Facts
 from infarct_vol.review.model import DECISION, EDIT, LATE_DECISION, LATE_EDIT, Decision, MaskKey, MaskVersion
 from infarct_vol.review.orientation import Display
 from infarct_vol.review.state import Decided, Reading, Saved
+from infarct_vol.shelf import read_file
 
 Cells = dict[str, Any]
 MASK_LABELS: Mapping[MaskKey, str] = {
@@ -73,7 +73,7 @@ class CaseView:
     def _panels(self) -> Iterator[Cells]:
         for name, visit in self.case.visits.items():
             for modality in _SHOWN:
-                scan = shown_scan(self.pictures.study, visit, modality)
+                scan = shown_scan(self.pictures.study, self.case.record, visit, modality)
                 if scan is not None and (modality == "flair" or visit.visit == "baseline"):
                     yield self._panel(name, visit, modality, scan)
 
@@ -287,14 +287,16 @@ class CaseView:
         return _kind_of(entry) == self.case.kind
 
 
-def shown_scan(study: Path, visit: VisitRecord, modality: str) -> ScanRecord | None:
+def shown_scan(
+    study: Path, record: ParticipantRecord, visit: VisitRecord, modality: str
+) -> ScanRecord | None:
     """Return the image a panel shows; for an ADC map that is computed, the diffusion series it comes from."""
     scan, series = visit.scan(modality), visit.scan("dwi")
     if scan is not None or modality != "adc" or series is None:
         return scan
-    path = study / series.path
+    bval = read_file(record, study, study / series.path, "dwi").bval
     try:
-        words = path.with_name(nifti_stem(path) + ".bval").read_text(encoding="utf-8").split()
+        words = bval.read_text(encoding="utf-8").split() if bval is not None else []
         return series if min(map(float, words), default=B0_MAX + 1) <= B0_MAX else None
     except (OSError, ValueError):
         return None
