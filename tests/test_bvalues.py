@@ -196,6 +196,14 @@ def test_exchanged_images_are_refused_by_their_bvalues(supplied: Scan | None) ->
         assemble_diffusion(series=series([0]), b0=b0, adc=supplied)
 
 
+@pytest.mark.parametrize("bvalue", [0, -1000, float("nan"), float("inf")])
+def test_a_given_bvalue_that_is_none_is_refused(bvalue: float) -> None:
+    with pytest.raises(
+        DiffusionError, match="which is no diffusion weighting|negative or undefined b-values"
+    ):
+        assemble_diffusion(dwi=scan(B1000, "dwi"), b0=scan(B0, "b0"), bvalue=bvalue)
+
+
 def test_a_bvalue_in_another_unit_is_refused_with_the_number_to_write() -> None:
     with pytest.raises(DiffusionError, match=r"if that is in ms/um2, write 1000"):
         assemble_diffusion(dwi=scan(B1000, "dwi", DiffusionBValue=1), b0=scan(B0, "b0"))
@@ -280,3 +288,13 @@ def test_a_unit_in_a_list_of_one_is_read_and_one_that_cannot_be_is_refused() -> 
     assert (found.flags, brain_adc(found.adc)) == ((), pytest.approx(800, rel=1e-3))
     with pytest.raises(UnitError, match="stated ADC unit 'mm2/s' makes the brain median"):
         assemble_diffusion(dwi=scan(B1000, "dwi"), adc=scan(ADC, "adc", Units="mm2/s"), brain=TISSUE)
+
+
+@pytest.mark.parametrize(("gain", "median"), [(1.5, 1205), (0.7, 443)])
+def test_images_that_are_scaled_differently_are_said(gain: float, median: int) -> None:
+    # ln(gain) / 1000 s/mm2 is added to every ADC: +405 and -357
+    found = assemble_diffusion(dwi=scan(B1000, "dwi"), b0=scan(B0 * gain, "b0"), bvalue=1000)
+    assert found.flags == (
+        f"the computed ADC has a median of {median} over the brain, expected 600 to 1050 (1e-6 mm2/s): look "
+        "whether b0 and DWI are scaled alike, and whether the b-value is right",
+    )

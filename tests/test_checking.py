@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,10 +22,9 @@ from infarct_vol.errors import DiffusionError, InfarctVolError
 from infarct_vol.images import Scan
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.nifti import load_scan, save_array
-from infarct_vol.pipeline import read_diffusion
 from infarct_vol.protocol import Protocol
 from infarct_vol.study import open_study
-from infarct_vol.work import Case
+from infarct_vol.work import Case, read_diffusion
 
 Images = dict[str, Scan]
 
@@ -73,7 +73,7 @@ def answers(manifest: Path) -> tuple[list[str], str, str]:
 
     def run() -> None:
         case = Case(study.participants[0], study.root, folder / "out", Protocol())
-        diffusion = read_diffusion(case, SessionReader(case.participant, session, case.root, case.protocol))
+        diffusion = read_diffusion(SessionReader(case.participant, session, case.root, case.protocol))
         segmentation.segment_acute(diffusion.dwi, diffusion.adc)
 
     return failed, refusal(segmented), refusal(run)
@@ -153,6 +153,32 @@ def test_any_bytes_beside_a_series_are_read_or_refused(tmp_path_factory, content
     (folder / name).write_bytes(content)
     with pytest.raises(InfarctVolError):  # there is no brain in it, whatever the text says
         segment_acute(folder / "dwi.nii.gz")
+
+
+def test_a_field_strength_is_read_as_a_number_or_flagged(study: Callable[..., Path], images: Images) -> None:
+    manifest = study(images["dwi"].data, adc=images["adc"].data)
+    read: list[tuple[float | None, list[str]]] = []
+    for stated in ("1.5 T", ["3"], "three"):
+        (manifest.parent / "dwi.json").write_text(json.dumps({"MagneticFieldStrength": stated}))
+        opened = open_study(manifest)
+        participant = opened.participants[0]
+        reader = SessionReader(participant, participant.sessions[0], opened.root, Protocol())
+        reader.scan("dwi")
+        read.append((reader.records[0].field_strength_t, reader.flags))
+    assert read[0] == (1.5, [])
+    assert read[1] == (3.0, [])
+    assert read[2][0] is None
+    assert 'DWI: sidecar field MagneticFieldStrength holds "three"' in read[2][1][0]
+
+
+def test_undefined_and_infinite_intensities_are_said_without_a_warning_of_numpy(images: Images) -> None:
+    dwi, adc = (images[kind].data.copy() for kind in ("dwi", "adc"))
+    dwi[:3, :3], adc[30, 30, 5], adc[31, 30, 5] = np.nan, np.inf, -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mask = segment_acute(images["dwi"].with_data(dwi), images["adc"].with_data(adc))
+    assert mask.volume_ml == pytest.approx(49.8, rel=0.01)
+    assert any("voxels (" in flag and "are not numbers" in flag for flag in mask.flags)
 
 
 # ---- images that were normalised -------------------------------------------------------------------------

@@ -567,5 +567,8 @@ def test_a_brain_mask_holds_for_flair_and_a_lesion_mask_is_refused(images: Path)
     )
     assert "the brain mask lesion.nii.gz cannot be right: it measures 15 mL, expected 50 to" in told.stderr
     assert 'write "Confirmed": true into lesion.json beside it' in told.stderr
-    with pytest.raises(GridMismatchError, match="the brain mask has .*, its scan has "):
-        segment_followup(head(), brain=LesionMask(EGG, shifted(2.0)), protocol=load_protocol(charter))
+    for kind in (LesionMask, BrainMask):
+        with pytest.raises(GridMismatchError, match="the brain mask has .*, its scan has "):
+            segment_followup(head(), brain=kind(EGG, shifted(2.0)), protocol=load_protocol(charter))
+    with pytest.raises(UsageError, match="the path of its file, got ndarray; make LesionMask"):
+        segment_followup(head(), brain=EGG, protocol=load_protocol(charter))  # type: ignore[arg-type]

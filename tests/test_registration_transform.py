@@ -123,3 +123,14 @@ def test_a_transform_that_failed_is_not_passed_on() -> None:
         RegistrationError, match="sub-1: registration of a to b failed its gate: the scans are"
     ):
         bad.passed("a to b", where="sub-1")
+
+
+def test_a_doubtful_registration_has_a_sentence_for_the_reader() -> None:
+    def judged(verdict: str, *reasons: str) -> tuple[str, ...]:
+        return RigidTransform(np.eye(4), RegistrationQuality(verdict, reasons)).doubts  # type: ignore[arg-type]
+
+    assert judged("WARN", "the match is weak", "look") == (
+        "the registration to the baseline is doubtful: the match is weak; look",
+    )
+    assert judged("PASS") == ()
+    assert RigidTransform(np.eye(4)).doubts == ()

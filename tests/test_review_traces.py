@@ -241,6 +241,21 @@ def test_the_adc_of_a_series_is_shown(desk, ada):
     assert stored.mean() * slope + intercept == pytest.approx(800.0, rel=0.01)
 
 
+def test_the_adc_of_a_series_whose_bvalues_lie_further_up_is_shown(desk, ada):
+    study = desk.out.parent / "study"
+    path = study / "sub-001/ses-BL/dwi/sub-001_ses-BL_trace.nii.gz"
+    data = np.full((*SHAPE, 2), 1000.0, dtype=np.float32)
+    data[..., 1] = 1000.0 * np.exp(-0.8)
+    save_array(data, GRID, path, dtype="float32")
+    (study / "trace.bval").write_text("0;1000\n")
+    case = first_case(desk, ada)
+    assert [panel["id"] for panel in case["panels"]][:2] == ["v1.dwi", "v1.adc"]
+    content = desk.volume(ada, case["code"], "v1.adc")
+    slope, intercept = np.frombuffer(content[112:120], dtype="<f4")
+    stored = np.frombuffer(content[352:], dtype="<i2")
+    assert stored.mean() * slope + intercept == pytest.approx(800.0, rel=0.01)
+
+
 # ---- parts -----------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from infarct_vol.study import scan_file
 
 ScanLike = Scan | Path | str
 MaskLike = LesionMask | Path | str
+BrainLike = BrainMask | LesionMask | Path | str
 
 
 def segment_acute(
@@ -35,7 +36,7 @@ def segment_acute(
     b0: ScanLike | None = None,
     bvalue: float | None = None,
     adc_unit: str | None = None,
-    brain: MaskLike | None = None,
+    brain: BrainLike | None = None,
     protocol: Protocol | None = None,
     explain: Path | str | None = None,
 ) -> LesionMask:
@@ -107,7 +108,7 @@ def segment_followup(
     baseline_mask: MaskLike | None = None,
     baseline_dwi: ScanLike | None = None,
     t1w: ScanLike | None = None,
-    brain: MaskLike | None = None,
+    brain: BrainLike | None = None,
     protocol: Protocol | None = None,
     explain: Path | str | None = None,
 ) -> LesionMask:
@@ -192,7 +193,7 @@ def segment_followup(
         from infarct_vol.qa import explain as pages  # loaded here: drawing is slow to load
 
         pages.write_explanation(pages.explain_followup(trace, scan), folder)
-    return replace(trace.mask, flags=(*noticed, *trace.mask.flags))
+    return replace(trace.mask, flags=(*noticed, *transform.doubts, *trace.mask.flags))
 
 
 def _folder(explain: Path | str | None) -> Path | None:
@@ -312,7 +313,15 @@ def _image(given: ScanLike, modality: Modality, protocol: Protocol) -> Scan:
 
 
 def _mask(given: MaskLike, *, label: int | None = None) -> LesionMask:
-    return given if isinstance(given, LesionMask) else load_mask(given, label=label)
+    if isinstance(given, LesionMask):
+        return given
+    if not isinstance(given, (str, Path)):
+        msg = (
+            f"a mask is a LesionMask or the path of its file, got {type(given).__name__}; make "
+            "LesionMask(array, scan.grid)"
+        )
+        raise UsageError(msg)
+    return load_mask(given, label=label)
 
 
 def _settled(given: MaskLike, doubts: tuple[Doubt, ...], name: str) -> tuple[str, ...]:
@@ -326,10 +335,12 @@ def _settled(given: MaskLike, doubts: tuple[Doubt, ...], name: str) -> tuple[str
     )
 
 
-def _brain_of(scan: Scan, given: MaskLike | None, protocol: Protocol) -> BrainMask:
+def _brain_of(scan: Scan, given: BrainLike | None, protocol: Protocol) -> BrainMask:
     """Return the brain mask given for a scan, or the brain found in it."""
     if given is None:
         return brain_mask(scan, settings=protocol.brain)
+    if isinstance(given, BrainMask):
+        given = LesionMask(given.data, given.grid)
     mask = mask_on(_mask(given), scan.grid, name="the brain mask", image="its scan")
     brain = BrainMask(mask.data, scan.grid, method="given")
     doubts = brain_doubts(brain, scan, settings=protocol.brain)

@@ -95,6 +95,34 @@ def fingerprint(participant: Participant, *, inputs: dict[str, str], protocol_sh
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def participant_record(
+    participant: Participant,
+    *,
+    visits: Iterable[VisitRecord],
+    rows: Iterable[VolumeRow],
+    inputs: dict[str, str],
+    outputs: Mapping[str, str],
+    fingerprint: str,
+    protocol_sha256: str,
+) -> ParticipantRecord:
+    """Return the record of a participant, with the versions its numbers depend on."""
+    return ParticipantRecord(
+        participant_id=participant.participant_id,
+        site=participant.site,
+        age=participant.age,
+        sex=participant.sex,
+        first_dose_time=participant.first_dose_time,
+        fingerprint=fingerprint,
+        version=__version__,
+        protocol_sha256=protocol_sha256,
+        visits=tuple(visits),
+        rows=tuple(rows),
+        inputs=inputs,
+        outputs=dict(sorted(outputs.items())),
+        versions=library_versions(),
+    )
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions of the interpreter and of the libraries numbers depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
@@ -267,9 +295,10 @@ def save_participants(participant_ids: Iterable[str], out: Path) -> None:
     write_json(sorted(participant_ids), out / "provenance" / "participants.json")
 
 
-def save_passed_over(passed_over: Iterable[PassedOver], out: Path) -> None:
-    """Write down every file of the study that was not used, and why."""
+def save_passed_over(passed_over: tuple[PassedOver, ...], out: Path) -> tuple[PassedOver, ...]:
+    """Write down every file of the study that was not used, and why; return them."""
     write_json({each.path: each.reason for each in passed_over}, out / "provenance" / "passed_over.json")
+    return passed_over
 
 
 def load_participants(out: Path) -> tuple[str, ...]:

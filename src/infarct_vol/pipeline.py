@@ -14,16 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from infarct_vol._version import __version__
 from infarct_vol.atlas import BrainMap, fit_to_template
 from infarct_vol.brain import brain_mask
-from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
+from infarct_vol.diffusion import DiffusionSet
 from infarct_vol.errors import BrainMaskError
 from infarct_vol.external import Edit, external_mask, grid_if_readable
 from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
-from infarct_vol.intake.examination import person_doubts
 from infarct_vol.intake.reading import SessionReader
-from infarct_vol.ledger import library_versions
+from infarct_vol.ledger import participant_record
 from infarct_vol.records import Parameter, ParticipantRecord
 from infarct_vol.registration import RigidTransform, compared_with_strangers, register, resample_mask
 from infarct_vol.segmentation import (
@@ -36,7 +34,7 @@ from infarct_vol.segmentation import (
 )
 from infarct_vol.settings import ANALYSED_VISITS
 from infarct_vol.visit_log import FOLLOWUP_PARAMETERS, NotMeasurableError, VisitLog, visit_logs
-from infarct_vol.work import Case
+from infarct_vol.work import Case, read_diffusion
 
 PARTS: tuple[tuple[Parameter, str], ...] = (("cavity", "cavity"), ("new_lesion", "newlesion"))
 
@@ -197,8 +195,8 @@ def measure_baseline(case: Case, reader: SessionReader, log: VisitLog) -> Baseli
 def segment_baseline_dwi(case: Case, reader: SessionReader, log: VisitLog) -> Acute:
     """Read the diffusion images and segment the acute infarct on the DWI grid."""
     log.require(reader, "dwi")
-    log.require_told(reader, "adc", "b0")
-    diffusion = read_diffusion(case, reader)
+    reader.require_readable("adc", "b0")
+    diffusion = read_diffusion(reader)
     log.flags.extend(diffusion.flags)
     external = external_mask(
         case.external(reader.hashes),
@@ -279,21 +277,6 @@ def locate_baseline(log: VisitLog, acute: Acute | None, baseline: Baseline | Non
         log.located(own, image=f"{session} DWI", maps={"dwi": own})
 
 
-def read_diffusion(case: Case, reader: SessionReader) -> DiffusionSet:
-    """Return trace, ADC in 1e-6 mm2/s and b0 from whatever the session holds."""
-    session, protocol = reader.session, case.protocol
-    return assemble_diffusion(
-        dwi=None if reader.has_series() else reader.scan("dwi"),
-        series=reader.series() if reader.has_series() else None,
-        adc=reader.scan("adc") if reader.has("adc") else None,
-        b0=reader.scan("b0") if reader.has("b0") else None,
-        bvalue=session.bvalue,
-        usual_bvalue=protocol.bvalue,
-        adc_unit=session.adc_unit or protocol.adc_unit,
-        checks=protocol.checks,
-    )
-
-
 def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> Baseline:
     """Register FLAIR to the diffusion images of the same visit, carry the infarct over, and fit to MNI."""
     brain = brain_mask(flair, settings=case.protocol.brain)
@@ -304,7 +287,6 @@ def register_baseline(case: Case, log: VisitLog, acute: Acute, flair: Scan) -> B
         settings=case.protocol.registration,
         fixed_brain=brain,
     )
-    log.flags.extend(person_doubts(flair, acute.diffusion.dwi))
     log.registered(transform, flair, target, source="FLAIR", target="DWI")
     prior = resample_mask(acute.infarct, flair.grid, transform)
     brain_map = fit_to_template(flair, brain=brain)
@@ -385,7 +367,6 @@ def register_to_baseline(
         moving_brain=brain,
         fixed_lesion=baseline.infarct,
     )
-    log.flags.extend(person_doubts(baseline.flair, flair))
     transform = compared_with_strangers(
         transform,
         flair,
@@ -426,19 +407,12 @@ def measure_parts(log: VisitLog, mask: LesionMask, edit: Edit | None) -> None:
 def _participant_record(
     case: Case, logs: list[VisitLog], *, inputs: dict[str, str], fingerprint: str
 ) -> ParticipantRecord:
-    written = {path: digest for log in logs for path, digest in log.writer.written.items()}
-    return ParticipantRecord(
-        participant_id=case.participant.participant_id,
-        site=case.participant.site,
-        age=case.participant.age,
-        sex=case.participant.sex,
-        first_dose_time=case.participant.first_dose_time,
-        fingerprint=fingerprint,
-        version=__version__,
-        protocol_sha256=case.protocol.sha256,
-        visits=tuple(log.record() for log in logs),
-        rows=tuple(row for log in logs for row in log.rows()),
+    return participant_record(
+        case.participant,
+        visits=[log.record() for log in logs],
+        rows=[row for log in logs for row in log.rows()],
         inputs=inputs,
-        outputs=dict(sorted(written.items())),
-        versions=library_versions(),
+        outputs={path: digest for log in logs for path, digest in log.writer.written.items()},
+        fingerprint=fingerprint,
+        protocol_sha256=case.protocol.sha256,
     )

@@ -198,8 +198,7 @@ def run_study(
         save_study(study.root, out)
         baselines = _baseline_scans(study, protocol)
         cases = [Case(p, study.root, out, protocol, masks, baselines) for p in chosen.participants]
-        passed_over = _passed_over(chosen)
-        save_passed_over(passed_over, out)
+        passed_over = save_passed_over(_passed_over(chosen), out)
         todo, kept = _split(cases, on_progress)
         changed = _noted_changes(todo, out)
         for done in run_batch(todo, run_case, jobs=jobs, executor=executor, scheduler=scheduler):

@@ -18,9 +18,10 @@ from infarct_vol.atlas import NAME as TEMPLATE
 from infarct_vol.atlas import BrainMap
 from infarct_vol.change import CHANGE_LABELS, Accounting, change_labels, spatial_accounting
 from infarct_vol.derivatives import DerivativeWriter
-from infarct_vol.errors import InfarctVolError, RegistrationError, ScanRefusedError, fault_reason
+from infarct_vol.errors import InfarctVolError, RegistrationError, fault_reason
 from infarct_vol.external import Edit, ExternalMask, doubts_of, masks_without_image, outside_brain
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan
+from infarct_vol.intake.examination import person_doubts
 from infarct_vol.intake.reading import SessionReader
 from infarct_vol.measurement import LesionVolume, find_components, measure
 from infarct_vol.protocol import Protocol
@@ -82,8 +83,7 @@ class VisitLog:
     parameters: Sequence[Parameter]
     flags: list[str] = field(default_factory=list)
     accounting: Accounting | None = None
-    faulty: bool = False
-    """Whether a fault of the program or the machine, not a refusal, left a value empty."""
+    faulty: bool = False  # a fault of the program or the machine, not a refusal, left a value empty
     _outcomes: dict[Parameter, _Outcome] = field(default_factory=dict)
     _masks: dict[str, str] = field(default_factory=dict)
     _components: dict[str, tuple[ComponentRecord, ...]] = field(default_factory=dict)
@@ -106,14 +106,16 @@ class VisitLog:
             status: Status = next((s for kind, s in _STATUS_OF_ERROR if isinstance(error, kind)), "failed")
             self._without_value(parameters, status, str(error))
         except Exception as error:  # noqa: BLE001 - a fault in one step must not cost another's result
-            self.faulty = True
-            where = f"{self.participant.participant_id} {self.session_id}"
-            self._without_value(parameters, "failed", fault_reason(error, where=where))
+            self._without_value(parameters, "failed", self._fault(error))
+
+    def _fault(self, error: Exception) -> str:
+        self.faulty = True
+        return fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
 
     def _without_value(self, parameters: Sequence[Parameter], status: Status, reason: str) -> None:
         """Leave parameters without a value; where all have theirs already, the reason is a flag."""
-        missing = [parameter for parameter in parameters if parameter not in self._outcomes]
-        self._outcomes.update({parameter: _Outcome(status, reason=reason) for parameter in missing})
+        missing = {p: _Outcome(status, reason=reason) for p in parameters if p not in self._outcomes}
+        self._outcomes.update(missing)
         self.flags.extend([] if missing else [reason])
 
     @contextmanager
@@ -121,15 +123,10 @@ class VisitLog:
         """Run the automatic method; where a mask made elsewhere counts, a refusal is a flag and no more."""
         try:
             yield
-        except InfarctVolError as error:
-            if external is None:
-                raise
-            self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {error}")
         except Exception as error:
             if external is None:
                 raise
-            self.faulty = True
-            reason = fault_reason(error, where=f"{self.participant.participant_id} {self.session_id}")
+            reason = str(error) if isinstance(error, InfarctVolError) else self._fault(error)
             self.flags.append(f"the automatic method failed, the mask made elsewhere stands: {reason}")
 
     def counted(
@@ -168,21 +165,11 @@ class VisitLog:
         MissingScanError
             If there is none.
         """
-        where = str(self.participant.identity(reader.session, modality))
-        if modality in reader.session.problems:
-            raise ScanRefusedError(reader.session.problems[modality], where=where)
+        reader.require_readable(modality)
         if not reader.has(modality):
+            where = str(self.participant.identity(reader.session, modality))
             msg = f"the session holds no {MODALITY_LABELS[modality]} image"
             raise MissingScanError(msg, where=where)
-
-    def require_told(self, reader: SessionReader, *modalities: Modality) -> None:
-        """Raise `ScanRefusedError` where an image that may be absent is there and cannot be used.
-
-        Without it another number would come out than with it.
-        """
-        for modality in modalities:
-            if modality in reader.session.problems:
-                self.require(reader, modality)
 
     def measured(
         self,
@@ -299,6 +286,7 @@ class VisitLog:
             )
         )
         where = f"{self.participant.participant_id} {self.session_id}"
+        self.flags.extend(person_doubts(fixed, moving))
         files = f"{fixed.identity.file_name}, {moving.identity.file_name}"
         transform.passed(f"{source} to {target} ({files})", where=where)
         if verdict == "WARN":

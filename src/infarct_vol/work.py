@@ -1,4 +1,4 @@
-"""One participant's work: everything its result depends on."""
+"""One participant's work: everything its result depends on, and the diffusion images of a session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infarct_vol.derivatives import DerivativeWriter
+from infarct_vol.diffusion import DiffusionSet, assemble_diffusion
 from infarct_vol.external import MaskFolder, find_masks
+from infarct_vol.intake.reading import SessionReader
 from infarct_vol.ledger import fingerprint, input_hashes, with_sidecar
 from infarct_vol.protocol import Protocol
 from infarct_vol.registration import BaselineScan
@@ -56,3 +58,18 @@ class Case:
     def fingerprint(self, inputs: dict[str, str]) -> str:
         """Return what must be unchanged for finished work to be kept."""
         return fingerprint(self.participant, inputs=inputs, protocol_sha256=self.protocol.sha256)
+
+
+def read_diffusion(reader: SessionReader) -> DiffusionSet:
+    """Return trace, ADC in 1e-6 mm2/s and b0 from whatever the session holds."""
+    session, protocol = reader.session, reader.protocol
+    return assemble_diffusion(
+        dwi=None if reader.has_series() else reader.scan("dwi"),
+        series=reader.series() if reader.has_series() else None,
+        adc=reader.scan("adc") if reader.has("adc") else None,
+        b0=reader.scan("b0") if reader.has("b0") else None,
+        bvalue=session.bvalue,
+        usual_bvalue=protocol.bvalue,
+        adc_unit=session.adc_unit or protocol.adc_unit,
+        checks=protocol.checks,
+    )

@@ -11,6 +11,10 @@ months 1 to 6), and tried on real scans:
 - it overlapped the automatic mask with a Dice of 0.55 or more, its mirror image with 0.11 or less;
 - it was brighter than its mirror image by 1.4 to 10 robust SD of the brain, but for chronic infarcts with a
   cavity, whose mean was at most 0.5 SD darker while their deviation either way was 2.1 SD larger.
+
+Of 43 masks on real images (three with lesions of their own, 40 with the shape of a real infarct put
+into a healthy head) none was doubted; of their mirror images 41 were, the other two measured 0.5 mL or
+less. Moved by 20 mm, 30 were: what is small and lies on the brain cannot be told.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from infarct_vol.audit import Entry
 from infarct_vol.desk.pictures import Pictures, link_of
 from infarct_vol.diffusion.bvalues import B0_MAX
+from infarct_vol.files import decoded_text
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.measurement import place_text
 from infarct_vol.qa.wording import visit_label
@@ -295,8 +297,10 @@ def shown_scan(
     if scan is not None or modality != "adc" or series is None:
         return scan
     bval = read_file(record, study, study / series.path, "dwi").bval
+    if bval is None:
+        return None
     try:
-        words = bval.read_text(encoding="utf-8").split() if bval is not None else []
+        words = re.split(r"[\s,;]+", decoded_text(bval.read_bytes()).strip())
         return series if min(map(float, words), default=B0_MAX + 1) <= B0_MAX else None
     except (OSError, ValueError):
         return None

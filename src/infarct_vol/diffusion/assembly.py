@@ -34,6 +34,8 @@ from infarct_vol.protocol import CheckSettings
 BrainFinder = Callable[[Scan], BrainMask]
 _UNIT_FIELDS = ("Units", "ADCUnits")
 _NO_UNIT = ("", "n/a", "none", "unknown", "arbitrary", "a.u.", "au")
+_USUAL_ADC_UM2_PER_S = (600.0, 1050.0)
+"""Median ADC of bright DWI tissue; 728 to 882 on the real and digital scans that were looked at."""
 _NEGATIVE_SHARE = 0.05
 """Share of the tissue's level by which noise and resampling take an image below zero, at most."""
 
@@ -132,6 +134,8 @@ def assemble_diffusion(
         if computed is not None:
             _compare(supplied, computed, mask, limit_percent=checks.adc_agreement_percent, flags=flags)
         computed = supplied
+    elif computed is not None:
+        flags.extend(_unusual(computed, mask))
     if computed is None:
         flags.append("no ADC map and no b0 image: T2 shine-through cannot be told from acute infarct")
     return DiffusionSet(_with_bvalue(dwi, bvalue), computed, own_b0 or b0, bvalue, tuple(flags))
@@ -284,9 +288,22 @@ def _refuse_swapped(computed: Scan, brain: BrainMask) -> None:
     if values.size and float(np.median(values)) < 0:
         msg = (
             "the DWI is brighter than the b0 image over the brain, which diffusion cannot do: b0 and DWI (or "
-            "their b-values) are swapped; exchange them"
+            "their b-values) are swapped; exchange them. Two series that are scaled differently look like "
+            "this, too: then give the ADC map"
         )
         raise DiffusionError(msg, where=str(computed.identity))
+
+
+def _unusual(computed: Scan, tissue: BrainMask) -> tuple[str, ...]:
+    """Say that the computed ADC of the whole brain is not that of a brain; a scale of one image shifts it."""
+    values = computed.data[tissue.data & np.isfinite(computed.data)]
+    low, high = _USUAL_ADC_UM2_PER_S
+    if not values.size or low <= (median := float(np.median(values))) <= high:
+        return ()
+    return (
+        f"the computed ADC has a median of {median:.0f} over the brain, expected {low:g} to {high:g} (1e-6 "
+        "mm2/s): look whether b0 and DWI are scaled alike, and whether the b-value is right",
+    )
 
 
 def _require_signal(scan: Scan, tissue: BrainMask) -> None:

@@ -102,6 +102,19 @@ class SessionReader:
         self._record(first)
         return series
 
+    def require_readable(self, *modalities: Modality) -> None:
+        """Raise where an image is there and cannot be used; without it another number would come out.
+
+        Raises
+        ------
+        ScanRefusedError
+            With the session's problem with that kind of image.
+        """
+        for modality in modalities:
+            if modality in self.session.problems:
+                where = str(self.participant.identity(self.session, modality))
+                raise ScanRefusedError(self.session.problems[modality], where=where)
+
     def _require_unchanged(self, path: Path, digest: str, identity: Identity) -> None:
         expected = self.hashes.get(relative_to(path, self.root))
         if expected is not None and expected != digest:

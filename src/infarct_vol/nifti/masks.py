@@ -124,7 +124,7 @@ def _with_sidecar(mask: LesionMask, path: Path) -> LesionMask:
 
 
 def _is_ours(facts: Mapping[str, object]) -> bool:
-    return "Evidence" in facts and "VolumeML" in facts
+    return facts.get("Type") == _TYPE and "VolumeML" in facts
 
 
 def _belongs(facts: Mapping[str, object], mask: LesionMask) -> bool:

@@ -178,10 +178,7 @@ def _file_bytes(path: Path) -> bytes:
         if not path.is_file():
             msg = f"no file at {path}"
             if path.is_symlink():
-                msg = (
-                    "a link to a file that is not there; if the data set is kept with git-annex or DataLad, "
-                    "fetch the image ('git annex get' or 'datalad get')"
-                )
+                msg = "a link to a file that is not there; fetch the image ('git annex get' or 'datalad get')"
             raise DamagedFileError(msg)
         if path.stat().st_size > 8 * MAX_VOXELS + _MAX_EXTRA_BYTES:
             msg = (

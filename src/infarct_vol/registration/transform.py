@@ -104,6 +104,13 @@ class RigidTransform:
         return self
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """Sentence for the reader where the verdict is WARN; none otherwise."""
+        if self.quality is None or self.quality.verdict != "WARN":
+            return ()
+        return (f"the registration to the baseline is doubtful: {'; '.join(self.quality.reasons)}",)
+
+    @property
     def angle_deg(self) -> float:
         """Angle of the rotation in degrees, 0 to 180."""
         rotation = self.matrix[:3, :3]
