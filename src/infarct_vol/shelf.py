@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infarct_vol.diffusion import images_from_series
 from infarct_vol.errors import ScanRefusedError
 from infarct_vol.images import Identity, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import is_series, load_diffusion_series
-from infarct_vol.ledger import relative_to
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
 from infarct_vol.registration import RigidTransform, read_tfm
 from infarct_vol.study import ScanFile, scan_file
-from infarct_vol.study.inherited import held_scan_file
+from infarct_vol.study.inherited import Inherited
 
 
-def read_file(record: ParticipantRecord, study_root: Path, path: Path, modality: Modality) -> ScanFile:
-    """Return an image with the files that were read with it, beside it or further up in the study."""
-    is_inside = path.is_relative_to(study_root) and path.parent.is_dir()
-    file = held_scan_file(modality, path, root=study_root) if is_inside else scan_file(modality, path)
-
-    def was_read(other: Path | None) -> bool:
-        return other is not None and relative_to(other, study_root) in record.inputs
-
-    return replace(
-        file,
-        bval=file.bval if was_read(file.bval) else None,
-        bvec=file.bvec if was_read(file.bvec) else None,
-        sidecars=tuple(sidecar for sidecar in file.sidecars if was_read(sidecar)),
-    )
+def read_file(study_root: Path, path: Path, modality: Modality) -> ScanFile:
+    """Return an image with the files that hold for it, beside it or further up in the study."""
+    if path.is_relative_to(study_root) and path.parent.is_dir():
+        return Inherited(study_root).scan_file(modality, path)
+    return scan_file(modality, path)
 
 
 @dataclass
@@ -75,7 +65,7 @@ class Shelf:
             visit=visit.visit,
             modality=modality,
         )
-        file = read_file(self.record, self.study_root, path, modality)
+        file = read_file(self.study_root, path, modality)
         if is_series(file):
             return self._trace(visit, file, identity)
         scan = load_scan(

@@ -131,11 +131,7 @@ class Desk:
         name, _, modality = panel.partition(".")
         visit = case.visits.get(name)
         known = visit is not None and modality in ("dwi", "adc", "flair")
-        if (
-            visit is None
-            or not known
-            or shown_scan(self.pictures.study, case.record, visit, modality) is None
-        ):
+        if visit is None or not known or shown_scan(self.pictures.study, visit, modality) is None:
             msg = f"there is no panel '{panel}' in {case.title}"
             raise UnknownCaseError(msg)
         return self.pictures.volume(case.record, visit, modality)  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ class Pictures:
         """Return an image as it is in its file, or as the shelf computes it from a series."""
         found = visit.scan(modality)
         path = self.study / (found.path if found else "")
-        if found is not None and not is_series(read_file(record, self.study, path, modality)):
+        if found is not None and not is_series(read_file(self.study, path, modality)):
             stored = load_stored(path, geometry=self.protocol.geometry)
             if stored.sha256 == found.sha256:
                 return stored

@@ -75,7 +75,7 @@ class CaseView:
     def _panels(self) -> Iterator[Cells]:
         for name, visit in self.case.visits.items():
             for modality in _SHOWN:
-                scan = shown_scan(self.pictures.study, self.case.record, visit, modality)
+                scan = shown_scan(self.pictures.study, visit, modality)
                 if scan is not None and (modality == "flair" or visit.visit == "baseline"):
                     yield self._panel(name, visit, modality, scan)
 
@@ -289,14 +289,12 @@ class CaseView:
         return _kind_of(entry) == self.case.kind
 
 
-def shown_scan(
-    study: Path, record: ParticipantRecord, visit: VisitRecord, modality: str
-) -> ScanRecord | None:
+def shown_scan(study: Path, visit: VisitRecord, modality: str) -> ScanRecord | None:
     """Return the image a panel shows; for an ADC map that is computed, the diffusion series it comes from."""
     scan, series = visit.scan(modality), visit.scan("dwi")
     if scan is not None or modality != "adc" or series is None:
         return scan
-    bval = read_file(record, study, study / series.path, "dwi").bval
+    bval = read_file(study, study / series.path, "dwi").bval
     if bval is None:
         return None
     try:

@@ -90,11 +90,6 @@ class Inherited:
             yield [file for _, file in sorted(matching)]
 
 
-def held_scan_file(modality: Modality, path: Path, *, root: Path) -> ScanFile:
-    """Return an image of a study with all that holds for it, beside it and further up."""
-    return Inherited(root).scan_file(modality, path)
-
-
 def _listed(folder: Path) -> _Folder:
     paths = sorted(folder.iterdir())
     images = (bids_name(path).stem.casefold() for path in paths if is_image(path))
