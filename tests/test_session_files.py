@@ -169,7 +169,7 @@ def test_what_lies_in_no_session_or_in_no_participant_is_listed(tmp_path: Path) 
     touch(tmp_path / "lesion.nii.gz")
     found = not_used(tmp_path)
     assert "outside a session folder" in found["sub-001_T1w.nii.gz"]
-    assert found[f"{STEM}_dwi.bval"] == "no image of its name lies beside it"
+    assert found[f"{STEM}_dwi.bval"] == "it holds for no image"
     assert "in lower case" in found["Sub-002"]
     assert found["lesion.nii.gz"] == "outside every participant's folder"
     assert found["sessions.tsv"].startswith("not read; the times of sessions stand in")
@@ -281,7 +281,7 @@ def test_a_map_says_which_session_is_which_visit(tmp_path: Path) -> None:
     found = {v.name: v.session.session_id for v in assign_visits(participant, settings) if v.session}
     assert found == {"baseline": "ses-01", "month3": "ses-02"}
     again = Protocol.model_validate({"visits": {"map": {"ses-01": "baseline", "02": "month3"}}})
-    assert again.visits == settings
+    assert {v.name for v in assign_visits(participant, again.visits) if v.session} == {"baseline", "month3"}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_map_says_which_session_is_which_visit(tmp_path: Path) -> None:
     [
         ("ses-01", "expected SESSION=VISIT"),
         ("ses-01=week9", "with a visit of baseline, month1, month3, month6"),
-        ("ses-09=baseline", "the study has no session ses-09; it has 01, 02"),
+        ("ses-09=baseline", "the study has no session ses-09; it has ses-01, ses-02"),
     ],
 )
 def test_a_map_of_what_there_is_none_of_is_refused(text: str, match: str) -> None:

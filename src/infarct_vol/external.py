@@ -111,7 +111,7 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
     if len(participant.sessions) == 1:
         # the only session need not be named, as in a dataset without sessions
         wanted.append(re.compile(rf"{re.escape(participant.label)}_(?!ses-).*(?i:mask\.nii(\.gz)?)"))
-    files = sorted(path for path in folder.rglob("*") if is_nifti_name(path))
+    files = sorted(path for path in folder.rglob("[!.]*") if is_nifti_name(path))
     own = [path for path in files if any(pattern.fullmatch(path.name) for pattern in wanted)]
     return tuple(path for path in own if not _NOT_INFARCT.search(path.name))
 
@@ -119,7 +119,7 @@ def find_masks(folder: Path, participant: Participant, *, session_id: str | None
 def unused_masks(folder: Path, participants: Iterable[Participant]) -> tuple[str, ...]:
     """Return the image files of a folder of masks that belong to no session, relative to the folder."""
     used = {path for participant in participants for path in find_masks(folder, participant)}
-    images = (path for path in folder.rglob("*") if path.name.lower().endswith(IMAGE_SUFFIXES))
+    images = (path for path in folder.rglob("[!.]*") if path.name.lower().endswith(IMAGE_SUFFIXES))
     unused = (path for path in images if path not in used and not _NOT_INFARCT.search(path.name))
     return tuple(sorted(path.relative_to(folder).as_posix() for path in unused))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from infarct_vol.diffusion import images_from_series
 from infarct_vol.errors import ScanRefusedError
 from infarct_vol.images import Identity, LesionMask, Modality, Scan
-from infarct_vol.intake.reading import load_diffusion_series
+from infarct_vol.intake.reading import is_series, load_diffusion_series
 from infarct_vol.nifti import load_mask, load_scan
 from infarct_vol.protocol import Protocol
 from infarct_vol.records import ParticipantRecord, RegistrationRecord, VisitRecord
@@ -17,10 +17,11 @@ from infarct_vol.study import ScanFile, scan_file
 from infarct_vol.study.inherited import Inherited
 
 
-def diffusion_file(path: Path, study: Path) -> ScanFile:
-    """Return a diffusion image with the b-values beside it, or those that hold for it further up."""
-    beside = scan_file("dwi", path)
-    return beside if beside.bval is not None else Inherited(study).scan_file("dwi", path)
+def read_file(study_root: Path, path: Path, modality: Modality) -> ScanFile:
+    """Return an image with the files that hold for it, beside it or further up in the study."""
+    if path.is_relative_to(study_root) and path.parent.is_dir():
+        return Inherited(study_root).scan_file(modality, path)
+    return scan_file(modality, path)
 
 
 @dataclass
@@ -64,9 +65,12 @@ class Shelf:
             visit=visit.visit,
             modality=modality,
         )
-        if modality == "dwi" and (file := diffusion_file(path, self.study_root)).bval is not None:
+        file = read_file(self.study_root, path, modality)
+        if is_series(file):
             return self._trace(visit, file, identity)
-        scan = load_scan(path, identity=identity, geometry=self.protocol.geometry)
+        scan = load_scan(
+            path, identity=identity, geometry=self.protocol.geometry, sidecars=file.sidecars or None
+        )
         if found is not None and scan.identity.sha256 != found.sha256:
             msg = f"{path.name} is not the file that was measured (its SHA-256 differs); run again"
             raise ScanRefusedError(msg, where=str(identity))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from infarct_vol.dates import Timing, days_from_target, in_order, timing
 from infarct_vol.errors import UsageError
 from infarct_vol.protocol import Protocol
-from infarct_vol.settings import VisitName, VisitSettings, VisitWindow
+from infarct_vol.settings import MAPPED_VISITS, VisitName, VisitSettings, VisitWindow
 from infarct_vol.study import Participant, Session, Study
+from infarct_vol.study.labels import says_later
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,18 @@ def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Vi
 
     Where a date is not stated the session's label counts, with a flag. Where one is partial, the visit whose
     window holds every day it may be; without such a visit the label, if its window holds one of the days.
-    The only session of a participant is the baseline where neither date nor label tells; several such
-    sessions are refused with the question which is which.
+    The only session of a participant is the baseline where neither date nor label tells, unless its label or
+    the study speaks against it; that one, and several such sessions, are refused with the question which is
+    which.
     """
     windows = settings.windows()
     candidates: dict[VisitName, list[_Placed]] = {name: [] for name in windows}
     others: list[Visit] = []
     untold = _untold_sessions(participant, settings)
     for session in participant.sessions:
-        if session in untold and len(untold) > 1:
-            asked = replace(session, problem=session.problem or _which_visit(participant, untold))
+        why = _is_no_baseline(session, participant) if session in untold else ""
+        if session in untold and (len(untold) > 1 or why):
+            asked = replace(session, problem=session.problem or _which_visit(participant, untold, why))
             others.append(Visit("unscheduled", asked, flags=session.remarks))
             continue
         placed = _only_session(session) if session in untold else _placed(session, participant, settings)
@@ -174,16 +178,30 @@ def _untold_sessions(participant: Participant, settings: VisitSettings) -> tuple
     return untold if len(untold) > 1 or len(with_images) == 1 else ()
 
 
+def _is_no_baseline(session: Session, participant: Participant) -> str:
+    """Say why the only session with images need not be the baseline; empty where nothing does."""
+    if session.comes_after:
+        return f"{session.comes_after} comes before it in another participant"
+    if says_later(session.session_id):
+        return "its label seems to mean a later time"
+    absent = [s.session_id for s in participant.sessions if s is not session and s.is_expected]
+    return f"{', '.join(absent)} of the table of sessions has no images" if absent else ""
+
+
 def _only_session(session: Session) -> _Placed:
-    flag = f"{session.session_id} is the only session and its date is not stated: taken as baseline"
+    whose = "its date" if session.acq_time is None else "the date of first dose"
+    flag = f"{session.session_id} is the only session and {whose} is not stated: taken as baseline"
     return _Placed(session, "baseline", Timing(None), flags=(*session.remarks, flag))
 
 
-def _which_visit(participant: Participant, untold: tuple[Session, ...]) -> str:
+def _which_visit(participant: Participant, untold: tuple[Session, ...], why: str = "") -> str:
     names = [session.session_id for session in untold]
-    lines = " ".join(f"--visit {name}={visit}" for name, visit in zip(names, _ASKED, strict=False))
+    visits = chain(_ASKED, repeat("unscheduled"))
+    lines = " ".join(f"--visit {name}={visit}" for name, visit in zip(names, visits, strict=False))
+    which = "visits" if len(names) > 1 else "visit"
     return (
-        f"neither dates nor labels say which visits {', '.join(names)} of {participant.participant_id} are; "
+        f"neither dates nor labels say which {which} {', '.join(names)} of {participant.participant_id} "
+        f"{'are' if len(names) > 1 else 'is'}{f' ({why})' if why else ''}; "
         f"say it, such as {lines}, or by [visits] map in the protocol"
     )
 
@@ -208,22 +226,25 @@ def with_visit_map(settings: VisitSettings, stated: Iterable[str], sessions: Ite
     UsageError
         If a text is of another form, or names a session or visit that there is none of.
     """
-    known = {_label(name) for name in sessions}
-    found: dict[str, VisitName] = dict(settings.map)
+    known = {_label(name): name for name in sessions}
+    found: dict[str, VisitName] = {}
     for text in stated:
         label, equals, visit = text.partition("=")
-        names = [name for name in settings.windows() if name == visit.strip()]
+        names = [name for name in MAPPED_VISITS if name == visit.strip()]
         if not equals or not names:
-            visits = ", ".join(settings.windows())
+            visits = ", ".join(MAPPED_VISITS)
             msg = f"--visit {text}: expected SESSION=VISIT with a visit of {visits}, such as ses-01=baseline"
             raise UsageError(msg)
-        if _label(label.strip()) not in known:
-            msg = (
-                f"--visit {text}: the study has no session {label.strip()}; it has {', '.join(sorted(known))}"
-            )
+        session = known.get(_label(label.strip()))
+        if session is None:
+            there = ", ".join(known.values()) or "no sessions"
+            msg = f"--visit {text}: the study has no session {label.strip()}; it has {there}"
             raise UsageError(msg)
-        found[label.strip()] = names[0]
-    return settings.model_copy(update={"map": found})
+        if found.setdefault(session, names[0]) != names[0]:
+            msg = f"--visit {text}: {session} was stated to be {found[session]} before; leave one"
+            raise UsageError(msg)
+    stays = {name: visit for name, visit in settings.map.items() if known.get(_label(name)) not in found}
+    return settings.model_copy(update={"map": {**stays, **found}})
 
 
 def protocol_with_visits(protocol: Protocol, visits: Iterable[str], study: Study) -> Protocol:
@@ -244,7 +265,11 @@ def protocol_with_visits(protocol: Protocol, visits: Iterable[str], study: Study
 def _placed(session: Session, participant: Participant, settings: VisitSettings) -> _Placed:
     dosed = participant.first_dose_time
     when = timing(session.acq_time, participant.first_dose_time)
-    if settings.assign_by == "label" or session.acq_time is None or dosed is None:
+    stated = _labels_stated(settings).get(_label(session.session_id))
+    told: list[str] = []
+    if stated is not None and stated not in settings.windows():
+        name, reason = stated, f"{session.session_id} is stated to be {stated}"
+    elif settings.assign_by == "label" or session.acq_time is None or dosed is None:
         name, reason, told = _by_label(session, when, settings)
     elif when.days is not None:
         name, reason, told = _by_partial_date(session, when, settings)

@@ -20,6 +20,7 @@ from infarct_vol.diffusion import settled_factor, to_um2_per_s
 from infarct_vol.errors import AuditError, InfarctVolError, UnitError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import Modality, Scan
+from infarct_vol.intake.reading import is_series
 from infarct_vol.nifti import Stored, load_grid, load_stored, packed
 from infarct_vol.protocol import Protocol
 from infarct_vol.qa.display import slice_view, window
@@ -28,7 +29,7 @@ from infarct_vol.registration import read_tfm
 from infarct_vol.review.orientation import Display, canonical
 from infarct_vol.review.versions import load_kept
 from infarct_vol.segmentation.cleanup import bounding_box
-from infarct_vol.shelf import Shelf, diffusion_file
+from infarct_vol.shelf import Shelf, read_file
 
 KEPT_BYTES = 768 * 1024**2
 """Pictures kept in memory, so that a case that was prepared is sent at once."""
@@ -106,7 +107,7 @@ class Pictures:
         """Return an image as it is in its file, or as the shelf computes it from a series."""
         found = visit.scan(modality)
         path = self.study / (found.path if found else "")
-        if found is not None and (modality != "dwi" or diffusion_file(path, self.study).bval is None):
+        if found is not None and not is_series(read_file(self.study, path, modality)):
             stored = load_stored(path, geometry=self.protocol.geometry)
             if stored.sha256 == found.sha256:
                 return stored

@@ -22,7 +22,7 @@ from infarct_vol.review.cases import Case, Facts
 from infarct_vol.review.model import DECISION, EDIT, LATE_DECISION, LATE_EDIT, Decision, MaskKey, MaskVersion
 from infarct_vol.review.orientation import Display
 from infarct_vol.review.state import Decided, Reading, Saved
-from infarct_vol.shelf import diffusion_file
+from infarct_vol.shelf import read_file
 
 Cells = dict[str, Any]
 MASK_LABELS: Mapping[MaskKey, str] = {
@@ -294,7 +294,7 @@ def shown_scan(study: Path, visit: VisitRecord, modality: str) -> ScanRecord | N
     scan, series = visit.scan(modality), visit.scan("dwi")
     if scan is not None or modality != "adc" or series is None:
         return scan
-    bval = diffusion_file(study / series.path, study).bval
+    bval = read_file(study, study / series.path, "dwi").bval
     if bval is None:
         return None
     try:

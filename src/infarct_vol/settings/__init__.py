@@ -14,6 +14,7 @@ from infarct_vol.settings.review import EndpointRule, ReviewSettings
 from infarct_vol.settings.section import Section
 from infarct_vol.settings.visits import (
     ANALYSED_VISITS,
+    MAPPED_VISITS,
     VisitName,
     VisitSettings,
     VisitWindow,
@@ -22,6 +23,7 @@ from infarct_vol.settings.visits import (
 
 __all__ = [
     "ANALYSED_VISITS",
+    "MAPPED_VISITS",
     "AcuteSettings",
     "BrainSettings",
     "EndpointRule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +17,12 @@ _WHY = (
 class ImageSettings(Section):
     """Which image is meant where a session holds several of one kind (entities of BIDS)."""
 
+    several: Literal["highest run", "newest", "refuse"] = Field(
+        "highest run",
+        description="which of several images of one kind counts. 'highest run': of those whose names differ "
+        "in run- alone the highest; 'newest': the one with the latest acq_time in the table of scans; "
+        "'refuse': none. What is left in doubt is refused",
+    )
     dwi: dict[str, str] = Field(default_factory=dict, description=_WHY.format(label="DWI"))
     adc: dict[str, str] = Field(default_factory=dict, description=_WHY.format(label="ADC map"))
     b0: dict[str, str] = Field(default_factory=dict, description=_WHY.format(label="b0 image"))

@@ -13,6 +13,8 @@ VisitName = Literal["baseline", "early", "month1", "month3", "month6", "month9",
 """Every name a visit may have, in time order; months 9 and 12 are visits of the trial's other outcomes."""
 ANALYSED_VISITS: tuple[VisitName, ...] = ("baseline", "month1", "month3", "month6")
 """Visits at which the infarct is measured."""
+MAPPED_VISITS: tuple[VisitName, ...] = (*ANALYSED_VISITS, "early", "unscheduled")
+"""What a session may be stated to be."""
 
 
 class VisitWindow(Section):
@@ -100,7 +102,20 @@ class VisitSettings(Section):
     @model_validator(mode="after")
     def _apart(self) -> VisitSettings:
         require_order(self.windows())
+        self._check_map()
         return self
+
+    def _check_map(self) -> None:
+        """Raise `ValueError` where the map names no visit, or two of them for one session."""
+        by_label: dict[str, VisitName] = {}
+        for name, visit in self.map.items():
+            label = name.removeprefix("ses-").casefold()
+            if visit not in MAPPED_VISITS:
+                msg = f"map: {name} is {visit}, expected one of {', '.join(MAPPED_VISITS)}"
+                raise ValueError(msg)
+            if by_label.setdefault(label, visit) != visit:
+                msg = f"map: {name} is stated to be {by_label[label]} and {visit}; leave one"
+                raise ValueError(msg)
 
     def windows(self) -> dict[VisitName, VisitWindow]:
         """Return the visits at which the infarct is measured, in time order."""

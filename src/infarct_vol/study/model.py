@@ -55,6 +55,11 @@ class Session:
     problem: str = ""
     remarks: tuple[str, ...] = ()
     problems: Mapping[Modality, str] = field(default_factory=dict)
+    comes_after: str = ""
+    """Session that comes before one of this label, in a participant of the study who has both."""
+
+    is_expected: bool = False
+    """Whether a table names the session, and nothing of it is there."""
 
     @property
     def has_images(self) -> bool:

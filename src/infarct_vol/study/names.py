@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from infarct_vol.files import nifti_stem
@@ -21,15 +22,16 @@ SUFFIXES: dict[str, Modality] = {
     "t2w": "t2w",
 }
 _OF_DWI: tuple[tuple[re.Pattern[str], Modality], ...] = (
-    (re.compile(r"^e(xp)?adc"), "unknown"),
+    (re.compile(r"^(e|ex|exp|exponential)adc|^exp$"), "unknown"),
     (re.compile(r"adc"), "adc"),
     (re.compile(r"trace|iso"), "dwi"),
     (re.compile(r"^(b0|s0)(map)?$"), "b0"),
-    (re.compile(r"^(fa|colfa|ra|tensor)$"), "unknown"),
+    (re.compile(r"^(fa|colfa|ra|md|rd|ad|tensor)$"), "unknown"),
 )
 """What ``rec-``, ``acq-`` or ``desc-`` says of an image with suffix ``dwi`` (SOOP, dcm2bids)."""
 _LOOKS = re.compile(r"(?<![a-z0-9])(trace|dwi|adc|s0map|b0|flair|t1w|t2w)(?=[a-e]?(?![a-z]))", re.IGNORECASE)
 """A known suffix with something behind it, as converters add: ``FLAIRa``, ``dwi_Eq_1``, ``ADC_ph``."""
+_MAGNITUDE = ("mag", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,24 @@ class BidsName:
     @property
     def modality(self) -> Modality | None:
         """Kind of image by suffix, and of a DWI by ``rec-``, ``acq-``, ``desc-``; None where no kind."""
+        if self.entities.get("part", "mag").lower() not in _MAGNITUDE:
+            return None
         known = SUFFIXES.get(self.suffix.lower())
         if self.suffix.lower() != "dwi":
             return known
-        if self.entities.get("part", "mag").lower() not in ("mag", "magnitude"):
-            return None
-        for entity in ("rec", "acq", "desc"):
-            value = self.entities.get(entity, "").lower()
-            for pattern, modality in _OF_DWI:
-                if pattern.search(value):
-                    return None if modality == "unknown" else modality
-        return known
+        said = {found for entity in ("rec", "acq", "desc") if (found := self._said_by(entity)) is not None}
+        if len(said) > 1 or "unknown" in said:
+            return None  # a map that is not measured, or a name that contradicts itself
+        return next(iter(said), known)
+
+    def _said_by(self, entity: str) -> Modality | None:
+        value = self.entities.get(entity, "").lower()
+        return next((modality for pattern, modality in _OF_DWI if pattern.search(value)), None)
+
+    @property
+    def is_named_trace(self) -> bool:
+        """Whether the name says that a DWI is the scanner's trace image."""
+        return self.suffix.lower() == "trace" or "dwi" in map(self._said_by, ("rec", "acq", "desc"))
 
     @property
     def looks_like(self) -> Modality | None:
@@ -63,12 +72,23 @@ class BidsName:
         return SUFFIXES[found[1].lower()] if found else None
 
 
+@lru_cache(maxsize=1 << 16)
 def bids_name(path: Path) -> BidsName:
-    """Return the parts of a file's name; an extension of any case is left out."""
+    """Return the parts of a file's name; an extension of any case is left out, keys are in lower case."""
     stem = nifti_stem(path)
     for extension in (".json", ".bval", ".bvec"):
         if stem.lower().endswith(extension):
             stem = stem[: -len(extension)]
     *pairs, suffix = stem.split("_")
-    entities = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
-    return BidsName(stem, entities, suffix)
+    split = (pair.split("-", 1) for pair in pairs if "-" in pair)
+    return BidsName(stem, {key.lower(): value for key, value in split}, suffix)
+
+
+def is_image(path: Path) -> bool:
+    """Tell whether a file is named as a NIfTI image, in any case."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def same_label(one: str, other: str) -> bool:
+    """Tell whether two labels, without their keys, are the same but for case."""
+    return one.casefold() == other.casefold()

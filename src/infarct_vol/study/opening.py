@@ -36,7 +36,9 @@ def open_study(path: Path | str, *, images: ImageSettings | None = None) -> Stud
         msg = f"no study at {path}; expected a BIDS folder or a manifest (CSV)"
         raise StudyError(msg)
     if not study.participants:
-        msg = f"no participants in {path}; expected folders sub-<label>, or a manifest with rows"
+        inside = sorted({folder.parent.name for folder in path.glob("*/sub-*") if folder.is_dir()})
+        hint = f"; there are some in {', '.join(inside)}: give that folder" if inside else ""
+        msg = f"no participants in {path}; expected folders sub-<label>, or a manifest with rows{hint}"
         raise StudyError(msg)
     _require_distinct(study.participants)
     return study

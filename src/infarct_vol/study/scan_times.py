@@ -34,14 +34,21 @@ def scan_times(folder: Path) -> tuple[str, ...]:
 
     Rows of images that are never read, such as a CT or a localiser, do not count.
     """
-    found = []
+    return tuple(times_of_files(folder).values())
+
+
+def times_of_files(folder: Path) -> dict[str, str]:
+    """Return what the tables of scans of a session's folder say of each image, by its file name."""
+    found: dict[str, str] = {}
     for path in sorted(folder.glob("*_scans.tsv")):
+        if path.name.startswith("."):
+            continue  # a copy that macOS leaves
         for row in read_table(path):
-            stem = Path(row["filename"]).name.split(".")[0]
-            if stem.rpartition("_")[2].lower() in SUFFIXES:
+            name = Path(row["filename"]).name
+            if name.split(".")[0].rpartition("_")[2].lower() in SUFFIXES:
                 time = checked_time(row.get("acq_time"), where=f"{path.name} {row['filename']} acq_time")
-                found.append(time)
-    return tuple(time for time in found if time is not None)
+                found |= {} if time is None else {name: time}
+    return found
 
 
 def time_of_session(stated: str | None, scans: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:

@@ -194,13 +194,13 @@ def _paired_files(first: Path, second: Path) -> Pairing:
 
 def _other_images(*folders: Path) -> list[Path]:
     """Return the image files of folders that are in no format that is read."""
-    paths = (path for folder in folders for path in sorted(folder.rglob("*")) if not is_nifti_name(path))
+    paths = (path for folder in folders for path in sorted(folder.rglob("[!.]*")) if not is_nifti_name(path))
     return [path for path in paths if path.name.lower().endswith(IMAGE_SUFFIXES) and path.is_file()]
 
 
 def _mask_files(folder: Path) -> list[_File]:
     """Return the masks of a folder: files named so if there are any, otherwise every NIfTI file."""
-    paths = [path for path in sorted(folder.rglob("*")) if is_nifti_name(path) and path.is_file()]
+    paths = [path for path in sorted(folder.rglob("[!.]*")) if is_nifti_name(path) and path.is_file()]
     files = [f for f in (_File(path, folder) for path in paths) if _NOT_A_LESION not in f.stem]
     return [f for f in files if f.stem.endswith(_MASK_SUFFIXES)] or files
 
