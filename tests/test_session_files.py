@@ -105,6 +105,36 @@ def test_images_that_no_rule_tells_apart_refuse_that_kind_only(tmp_path: Path) -
     assert set(found.files) == {"dwi"}
 
 
+def test_the_newest_is_taken_where_the_protocol_says_so(tmp_path: Path) -> None:
+    newest = ImageSettings(several="newest")
+    names = [f"{STEM}_acq-{label}_FLAIR.nii.gz" for label in ("a", "b")]
+    table = tmp_path / "sub-001/ses-BL" / f"{STEM}_scans.tsv"
+    session(tmp_path, *names)
+    touch(
+        table, f"filename\tacq_time\nanat/{names[0]}\t2026-01-10T11:00\nanat/{names[1]}\t2026-01-10T10:00\n"
+    )
+    found = open_study(tmp_path, images=newest).participants[0].sessions[0]
+    assert found.files["flair"].path.name == names[0]
+    assert any(f"{names[0]} was taken, the newest of 2" in remark for remark in found.remarks)
+    touch(table, f"filename\tacq_time\n{first}")
+    found = open_study(tmp_path, images=newest).participants[0].sessions[0]
+    assert "the newest is not known" in found.problems["flair"]
+
+
+def test_several_runs_are_refused_where_the_protocol_says_so(tmp_path: Path) -> None:
+    runs = [f"{STEM}_run-{n}_FLAIR.nii.gz" for n in (1, 2)]
+    found = session(tmp_path, *runs, images=ImageSettings(several="refuse"))
+    assert "two FLAIR images" in found.problems["flair"]
+    assert "flair" not in found.files
+
+
+def test_dwi_and_adc_are_taken_from_one_run_where_both_have_it(tmp_path: Path) -> None:
+    names = [f"{STEM}_run-1_dwi", f"{STEM}_run-2_dwi", f"{STEM}_run-1_ADC"]
+    found = session(tmp_path, *(f"{name}.nii.gz" for name in names))
+    assert found.files["dwi"].path.name == f"{STEM}_run-1_dwi.nii.gz"
+    assert any("of which there are both DWI and ADC" in remark for remark in found.remarks)
+
+
 def test_compressed_and_plain_twins_are_not_told_apart(tmp_path: Path) -> None:
     found = session(tmp_path, f"{STEM}_FLAIR.nii.gz", f"{STEM}_FLAIR.nii")
     assert "two FLAIR images" in found.problems["flair"]
@@ -151,6 +181,54 @@ def test_a_link_to_nothing_says_how_to_fetch_it(tmp_path: Path) -> None:
     link.parent.mkdir(parents=True)
     link.symlink_to(".git/annex/objects/MD5E")
     assert "git annex get, datalad get" in session(tmp_path).problems["flair"]
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("dwi/sub-002_ses-BL_dwi.nii.gz", "its name says sub-002, its folder sub-001 ses-BL"),
+        ("dwi/sub-001_ses-M01_dwi.nii.gz", "its name says ses-M01, its folder sub-001 ses-BL"),
+        (f"dwi/old/{STEM}_dwi.nii.gz", "lies in a folder 'old'"),
+        (f"dwi/{STEM}_rec-TRACE_acq-adc_dwi.nii.gz", "two kinds of image at once"),
+    ],
+)
+def test_an_image_that_says_it_is_anothers_is_never_used(tmp_path: Path, place: str, reason: str) -> None:
+    touch(tmp_path / "sub-001/ses-BL" / place)
+    found = session(tmp_path, f"{STEM}_FLAIR.nii.gz")
+    assert set(found.files) == {"flair"}
+    assert reason in found.problems["dwi"]
+    assert reason in not_used(tmp_path)[Path(place).name]
+
+
+def test_a_link_into_another_participant_is_never_used(tmp_path: Path) -> None:
+    other = touch(tmp_path / "sub-002/ses-BL/dwi/sub-002_ses-BL_dwi.nii.gz")
+    link = tmp_path / "sub-001/ses-BL/dwi" / f"{STEM}_dwi.nii.gz"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(other)
+    assert "a link into sub-002" in open_study(tmp_path).participants[0].sessions[0].problems["dwi"]
+
+
+def test_a_folder_of_dicom_files_is_named_once_with_what_to_do(tmp_path: Path) -> None:
+    for number in range(3):
+        touch(tmp_path / "sub-001/ses-BL/dwi/series" / f"{number}.dcm")
+    found = session(tmp_path, f"{STEM}_FLAIR.nii.gz")
+    assert "3 DICOM files; convert them" in found.problems["dwi"]
+    assert "flair" not in found.problems
+    assert not_used(tmp_path)["series"].startswith("3 DICOM files")
+
+
+def test_a_participant_of_the_table_without_a_folder_is_named(tmp_path: Path) -> None:
+    session(tmp_path, f"{STEM}_FLAIR.nii.gz")
+    touch(tmp_path / "participants.tsv", "participant_id\nsub-001\nsub-002\n")
+    assert not_used(tmp_path)["participants.tsv"] == "sub-002 has no folder in the study"
+
+
+@pytest.mark.parametrize("written", ["sub-1", "sub-01", "1"])
+def test_an_id_that_differs_from_a_folder_in_zeros_is_a_question(tmp_path: Path, written: str) -> None:
+    session(tmp_path, f"{STEM}_FLAIR.nii.gz")
+    touch(tmp_path / "participants.tsv", f"participant_id\n{written}\n")
+    with pytest.raises(StudyError, match="the folder is sub-001; write sub-001 there if they are one"):
+        open_study(tmp_path)
 
 
 def test_hidden_files_are_no_images(tmp_path: Path) -> None:
@@ -273,6 +351,59 @@ def test_several_sessions_that_nothing_tells_are_refused_with_the_line_to_write(
     problems = [v.session.problem for v in found[4:] if v.session]
     assert len(problems) == 2
     assert all("--visit ses-01=baseline --visit ses-02=month1" in text for text in problems)
+
+
+@pytest.mark.parametrize("label", ["M12", "24h", "V3", "followup", "d90", "week04", "1y"])
+def test_the_only_session_of_a_later_label_is_asked_for(tmp_path: Path, label: str) -> None:
+    touch(tmp_path / "sub-9" / f"ses-{label}" / "anat" / f"sub-9_ses-{label}_FLAIR.nii.gz")
+    found = visits(open_study(tmp_path).participants[0])
+    assert found[0].session is None
+    (problem,) = (v.session.problem for v in found if v.session)
+    assert f"--visit ses-{label}=baseline" in problem
+
+
+@pytest.mark.parametrize("label", ["02", "0001", "A", "visit01", "scan1", "MR", "acute"])
+def test_the_only_session_is_the_baseline_where_nothing_speaks_against_it(tmp_path: Path, label: str) -> None:
+    touch(tmp_path / "sub-9" / f"ses-{label}" / "anat" / f"sub-9_ses-{label}_FLAIR.nii.gz")
+    (baseline, *_) = visits(open_study(tmp_path).participants[0])
+    assert baseline.session is not None
+    assert "is the only session" in baseline.flags[0]
+
+
+def test_the_only_session_is_no_baseline_where_another_participant_has_one_before_it(tmp_path: Path) -> None:
+    two_undated(tmp_path)
+    touch(tmp_path / "sub-8/ses-02/anat/sub-8_ses-02_FLAIR.nii.gz")
+    (problem,) = (v.session.problem for v in visits(open_study(tmp_path).participants[0]) if v.session)
+    assert "(ses-01 comes before it in another participant)" in problem
+
+
+def test_the_only_session_is_no_baseline_where_the_table_knows_another(tmp_path: Path) -> None:
+    touch(tmp_path / "sub-8/ses-02/anat/sub-8_ses-02_FLAIR.nii.gz")
+    touch(tmp_path / "sub-8/sub-8_sessions.tsv", "session_id\nses-01\nses-02\n")
+    found = visits(open_study(tmp_path).participants[0])
+    assert any(
+        "ses-01 of the table of sessions has no images" in v.session.problem for v in found if v.session
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "match"),
+    [({"ses-01": "month9"}, "expected one of"), ({"ses-01": "baseline", "01": "month3"}, "leave one")],
+)
+def test_a_map_that_contradicts_itself_is_refused(stated: dict[str, str], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        VisitSettings(map=stated)
+    with pytest.raises(UsageError):
+        with_visit_map(VisitSettings(), [f"{k}={v}" for k, v in stated.items()], ["ses-01"])
+
+
+def test_a_session_stated_to_be_unscheduled_is_analysed_nowhere(tmp_path: Path) -> None:
+    participant = two_undated(tmp_path)
+    settings = with_visit_map(
+        VisitSettings(), ["ses-01=baseline", "ses-02=unscheduled"], ["ses-01", "ses-02"]
+    )
+    found = {v.session.session_id: v.name for v in assign_visits(participant, settings) if v.session}
+    assert found == {"ses-01": "baseline", "ses-02": "unscheduled"}
 
 
 def test_a_map_says_which_session_is_which_visit(tmp_path: Path) -> None:
