@@ -110,9 +110,8 @@ def test_the_newest_is_taken_where_the_protocol_says_so(tmp_path: Path) -> None:
     names = [f"{STEM}_acq-{label}_FLAIR.nii.gz" for label in ("a", "b")]
     table = tmp_path / "sub-001/ses-BL" / f"{STEM}_scans.tsv"
     session(tmp_path, *names)
-    touch(
-        table, f"filename\tacq_time\nanat/{names[0]}\t2026-01-10T11:00\nanat/{names[1]}\t2026-01-10T10:00\n"
-    )
+    first, second = (f"anat/{name}\t2026-01-10T{11 - n}:00\n" for n, name in enumerate(names))
+    touch(table, f"filename\tacq_time\n{first}{second}")
     found = open_study(tmp_path, images=newest).participants[0].sessions[0]
     assert found.files["flair"].path.name == names[0]
     assert any(f"{names[0]} was taken, the newest of 2" in remark for remark in found.remarks)
