@@ -11,12 +11,14 @@ from scipy import ndimage
 
 from infarct_vol.diffusion import assemble_diffusion
 from infarct_vol.diffusion.adc import onto_grid
+from infarct_vol.diffusion.belonging import pair_agreement
 from infarct_vol.diffusion.detail import detail_agreement
 from infarct_vol.errors import PairError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, Identity, Scan
 from infarct_vol.intake.examination import person_doubts, require_one_examination
 from infarct_vol.nifti import load_scan
+from infarct_vol.protocol import CheckSettings
 from infarct_vol.sample import sample_trial
 
 PEOPLE = ("sub-001", "sub-002", "sub-003", "sub-004")
@@ -207,6 +209,22 @@ def test_agreement_is_one_for_an_image_and_its_negative_and_near_zero_for_noise(
     assert detail_agreement(image, negative, tissue=tissue).here == pytest.approx(1.0, abs=0.03)
     noise = image.with_data(rng.normal(100, 10, grid.shape))
     assert detail_agreement(image, noise, tissue=tissue).here < 0.1
+
+
+def test_a_noisy_pair_belongs_by_the_strong_edges_it_shares() -> None:
+    grid = Grid((60, 60, 16), np.diag([2.0, 2.0, 4.5, 1.0]))
+    rng = np.random.default_rng(7)
+    cysts = ndimage.zoom(rng.random((30, 30, 8)) < 0.01, 2, order=0)
+    first, second, third = (rng.normal(0, 10, grid.shape) for _ in range(3))
+    dwi = Scan(300 + first - 200.0 * cysts, grid, Identity(modality="dwi"))
+    b0 = Scan(300 + second + 200.0 * cysts, grid, Identity(modality="b0"))
+    tissue, checks = BrainMask(np.ones(grid.shape, dtype=bool), grid), CheckSettings(pair_b0_warn=0.6)
+    fine = detail_agreement(dwi, b0, tissue=tissue)
+    strong = pair_agreement(dwi, b0, tissue=tissue, checks=checks)
+    assert fine.here < 0.5 < 0.8 < strong.here
+    assert strong.elsewhere < 0.5
+    noise = b0.with_data(300 + third)
+    assert pair_agreement(dwi, noise, tissue=tissue, checks=checks).here < 0.1
 
 
 def test_agreement_of_nothing_in_common_is_zero() -> None:
