@@ -68,7 +68,7 @@ class CheckSettings(Section):
         ge=0,
         le=1,
         description="agreement of fine detail (0 to 1) of DWI and ADC map below which they are refused as no "
-        "pair; right pairs reached 0.61 and more, another participant's at most 0.17 (bench/belonging.py, as "
+        "pair; right pairs reached 0.61 and more, another participant's at most 0.19 (bench/belonging.py, as "
         "the other limits of a pair)",
         json_schema_extra=_LATER,
     )
@@ -84,7 +84,7 @@ class CheckSettings(Section):
         ge=0,
         le=1,
         description="agreement of DWI and b0 image below which they are refused as no pair; right pairs "
-        "reached 0.33 and more, another participant's at most 0.16",
+        "reached 0.33 and more, another participant's at most 0.19",
         json_schema_extra=_LATER,
     )
     pair_b0_warn: float = Field(
