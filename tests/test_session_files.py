@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infarct_vol.checking import check_study
 from infarct_vol.errors import StudyError, UsageError
 from infarct_vol.protocol import Protocol
 from infarct_vol.settings import ImageSettings, VisitSettings
@@ -216,10 +217,19 @@ def test_a_folder_of_dicom_files_is_named_once_with_what_to_do(tmp_path: Path) -
     assert not_used(tmp_path)["series"].startswith("3 DICOM files")
 
 
-def test_a_participant_of_the_table_without_a_folder_is_named(tmp_path: Path) -> None:
+def test_check_names_what_the_tables_list_and_the_study_lacks(tmp_path: Path) -> None:
     session(tmp_path, f"{STEM}_FLAIR.nii.gz")
-    touch(tmp_path / "participants.tsv", "participant_id\nsub-001\nsub-002\n")
-    assert not_used(tmp_path)["participants.tsv"] == "sub-002 has no folder in the study"
+    touch(
+        tmp_path / "participants.tsv",
+        "participant_id\tfirst_dose_time\nsub-001\t2026-01-10\nsub-002\t2026-01-10\n",
+    )
+    listed = "ses-BL\t2026-01-09\nses-M01\t2026-02-09\n"
+    touch(tmp_path / "sub-001/sub-001_sessions.tsv", f"session_id\tacq_time\n{listed}")
+    rows = [row for row in check_study(open_study(tmp_path), protocol=Protocol()) if row.check == "visit"]
+    absent = {(row.participant_id, row.found): row.remedy for row in rows}
+    assert absent["sub-001", "no session for month1"].endswith("lists ses-M01, which is not there")
+    assert absent["sub-001", "no session for month3"] == "it will be a missing value"
+    assert absent["sub-002", "no session for baseline"].endswith("nothing of sub-002 is there")
 
 
 @pytest.mark.parametrize("written", ["sub-1", "sub-01", "1"])

@@ -63,10 +63,23 @@ def _not_used(participant: Participant | None, files: Iterable[PassedOver]) -> I
     yield from (rows.row("not used", "WARN", passed.path, remedy=passed.reason) for passed in files)
 
 
+def _absence(participant: Participant, visit: Visit) -> str:
+    """Say what a visit without anything in the study will be; empty for one that is there."""
+    missing = "it will be a missing value"
+    if visit.session is not None and visit.session.is_expected:
+        return f"{missing}; the table of sessions lists {visit.session.session_id}, which is not there"
+    if visit.session is not None:
+        return ""
+    return missing if participant.sessions else f"{missing}; nothing of {participant.participant_id} is there"
+
+
 def _check_visit(participant: Participant, visit: Visit, protocol: Protocol) -> Iterator[CheckRow]:
     rows = _Rows(participant, visit.session, visit.name)
-    if visit.session is None:
-        yield rows.row("visit", "WARN", visit.reason, remedy="it will be a missing value")
+    absent = _absence(participant, visit)
+    if absent:
+        found = visit.reason if visit.session is None else f"no session for {visit.name}"
+        yield rows.row("visit", "WARN", found, remedy=absent)
+    if absent or visit.session is None:
         return
     if visit.session.problem:
         yield from (rows.row("visit", "WARN", flag) for flag in visit.session.remarks)

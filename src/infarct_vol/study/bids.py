@@ -32,13 +32,8 @@ def study_from_bids(root: Path, *, images: ImageSettings) -> Study:
     for name in sorted({*folders, *described}):
         checked_id(name, where="participants.tsv" if name in described else str(root))
         row = described.get(name, {})
-        if name in folders:
-            sessions, passed_over = _Reader(root, folders[name], inherited, images).sessions()
-        else:
-            sessions, passed_over = (
-                (),
-                (PassedOver("participants.tsv", f"{name} has no folder in the study"),),
-            )
+        reader = _Reader(root, folders[name], inherited, images) if name in folders else None
+        sessions, passed_over = reader.sessions() if reader else ((), ())
         participants.append(
             Participant(
                 participant_id=name,
@@ -104,7 +99,6 @@ class _Reader:
             if name not in folders and name not in files:
                 acq_time = checked_time(times[name], where=f"{self.folder.name} {name} acq_time")
                 sessions.append(Session(session_id=name, acq_time=acq_time, is_expected=True))
-                passed_over.append(self._noted(self._table, f"{name} has no folder and no images"))
                 continue
             found = self._files(files.get(name, ()), own, session=name.removeprefix("ses-"))
             acq_time, remarks = session_time(own, stated=times.get(name))
