@@ -132,7 +132,7 @@ def assign_visits(participant: Participant, settings: VisitSettings) -> tuple[Vi
     others: list[Visit] = []
     untold = _untold_sessions(participant, settings)
     for session in participant.sessions:
-        why = _is_no_baseline(session, participant) if session in untold else ""
+        why = _is_no_baseline(session, participant) if untold == (session,) else ""
         if session in untold and (len(untold) > 1 or why):
             asked = replace(session, problem=session.problem or _which_visit(participant, untold, why))
             others.append(Visit("unscheduled", asked, flags=session.remarks))
