@@ -330,7 +330,14 @@ def test_flair_alone_finds_all_bright_lesions_and_says_so() -> None:
 def test_flair_alone_finds_nothing_in_a_plain_brain() -> None:
     image = HEAD.picture()
     image[ball(HYPERINTENSITY, 9, world(GRID))] = TISSUE
-    assert segment_flair_alone(HEAD.scan(image, seed=3), brain=HEAD.brain).volume_ml == 0.0
+    result = segment_flair_alone(HEAD.scan(image, seed=3), brain=HEAD.brain)
+    assert result.volume_ml == 0.0
+
+
+def test_flair_alone_never_says_0_ml_of_a_cavity() -> None:
+    """One that is open to the cortex looks as CSF does."""
+    scan = HEAD.scan(HEAD.with_balls((LESION, 12, GLIOSIS)), seed=2)
+    assert set(segment_flair_alone(scan, brain=HEAD.brain).parts) == {"rim"}
 
 
 def test_projection_averages_thin_slices_into_thick_ones() -> None:

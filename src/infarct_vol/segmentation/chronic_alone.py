@@ -106,7 +106,8 @@ def segment_flair_alone(
     -------
     LesionMask
         All bright lesions, with a flag that says that pre-existing ones cannot be told apart; ``parts``
-        has ``rim`` and ``cavity``.
+        has ``rim``, and ``cavity`` where a rim encloses one: a cavity that is open to the cortex looks as CSF
+        does, so that finding none is not a volume of 0.
 
     Raises
     ------
@@ -134,11 +135,12 @@ def segment_flair_alone(
         flags=(NO_BASELINE,),
         evidence=limits_ml(wholes[0], wholes[1:], frame_grid(flair.grid, frame)),
     )
+    found = {"rim": masks[0], "cavity": cavity} if cavity.any() else {"rim": masks[0]}
     return replace(
         mask,
         parts={
             name: LesionMask(frame.put_back(part), flair.grid, flair.identity, METHOD_ALONE)
-            for name, part in (("rim", masks[0]), ("cavity", cavity))
+            for name, part in found.items()
         },
     )
 
