@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from infarct_vol.checking import check_study
 from infarct_vol.errors import StudyError, UsageError
+from infarct_vol.images import Modality
+from infarct_vol.ledger import fingerprint
 from infarct_vol.protocol import Protocol
 from infarct_vol.settings import ImageSettings, VisitSettings
-from infarct_vol.study import Participant, Session, open_study
-from infarct_vol.study.names import bids_name
+from infarct_vol.study import Participant, Session, Study, open_study
+from infarct_vol.study.names import bids_name, says_other_kind
 from infarct_vol.visits import Visit, assign_visits, with_visit_map
 
 STEM = "sub-001_ses-BL"
@@ -449,3 +452,81 @@ def test_a_session_of_ct_images_does_not_count_beside_the_only_one_of_mri(tmp_pa
         not_used(tmp_path)["sub-s1_ses-01_ncct.nii.gz"]
         == "nothing is measured on an image with suffix 'ncct'"
     )
+
+
+# ---- what lies in two places, and what is given for another kind -----------------------------------------
+
+
+def two_visits(root: Path, *, times: tuple[str, str] | None, other: str = "sub-001") -> Study:
+    """Write one FLAIR into two sessions, compressed in two ways, and another into a third."""
+    first = root / "sub-001/ses-BL/anat/sub-001_ses-BL_FLAIR.nii.gz"
+    second = root / f"{other}/ses-M01/anat/{other}_ses-M01_FLAIR.nii.gz"
+    third = root / "sub-001/ses-M03/anat/sub-001_ses-M03_FLAIR.nii.gz"
+    head = b"head" * 900
+    for path, content, level in ((first, head, 1), (second, head, 9), (third, head[::-1], 9)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content, compresslevel=level))
+    if times is not None:
+        touch(root / "sub-001/sub-001_sessions.tsv", f"session_id\tacq_time\nses-BL\t{times[0]}\n")
+        with (root / other / f"{other}_sessions.tsv").open("a", encoding="utf-8") as table:
+            header = "" if other == "sub-001" else "session_id\tacq_time\n"
+            table.write(f"{header}ses-M01\t{times[1]}\n")
+    return open_study(root)
+
+
+def test_an_image_of_two_visits_is_refused_at_the_later_and_asked_for_at_the_earlier(tmp_path: Path) -> None:
+    (participant,) = two_visits(tmp_path, times=("2026-01-09", "2026-02-09")).participants
+    baseline, month1, month3 = participant.sessions
+    assert "the same image as ses-M01 FLAIR; one of them" in baseline.remarks[0]
+    assert "the same image as ses-BL FLAIR, of another time" in month1.problems["flair"]
+    assert "flair" not in month1.files
+    assert (month3.remarks, dict(month3.problems)) == ((), {})
+
+
+def test_an_image_of_two_sessions_without_dates_is_asked_for(tmp_path: Path) -> None:
+    baseline, month1, _ = two_visits(tmp_path, times=None).participants[0].sessions
+    assert "the same image as" in baseline.remarks[0]
+    assert "the same image as" in month1.remarks[0]
+    assert not {**baseline.problems, **month1.problems}
+
+
+def test_an_image_of_two_participants_is_refused_for_both(tmp_path: Path) -> None:
+    one, two = two_visits(tmp_path, times=("2026-01-09", "2026-02-09"), other="sub-002").participants
+    assert "the same image as sub-002 ses-M01 FLAIR" in one.sessions[0].problems["flair"]
+    assert "the same image as sub-001 ses-BL FLAIR" in two.sessions[0].problems["flair"]
+
+
+def test_images_of_one_size_that_differ_within_are_no_copies(tmp_path: Path) -> None:
+    for label, middle in (("BL", b"a"), ("M01", b"b")):
+        path = tmp_path / f"sub-001/ses-{label}/anat/sub-001_ses-{label}_FLAIR.nii"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"0" * 200_000 + middle + b"0" * 400_000)
+    assert not [s.remarks for s in open_study(tmp_path).participants[0].sessions if s.remarks]
+    path.write_bytes((tmp_path / "sub-001/ses-BL/anat/sub-001_ses-BL_FLAIR.nii").read_bytes())
+    assert all(s.remarks for s in open_study(tmp_path).participants[0].sessions)
+
+
+def test_a_copy_that_is_gone_makes_the_work_of_the_other_be_done_again(tmp_path: Path) -> None:
+    def of_the_first() -> str:
+        return fingerprint(open_study(tmp_path).participants[0], inputs={}, protocol_sha256="")
+
+    two_visits(tmp_path, times=None, other="sub-002")
+    before = of_the_first()
+    (tmp_path / "sub-002/ses-M01/anat/sub-002_ses-M01_FLAIR.nii.gz").write_bytes(gzip.compress(b"own" * 900))
+    assert of_the_first() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "says"),
+    [
+        ("sub-1_FLAIR.nii.gz", "dwi", "flair"),
+        ("p07_T1w.nii.gz", "flair", "t1w"),
+        ("p07_dwi.nii.gz", "flair", "dwi"),
+        ("p07_dwi_in_FLAIR.nii.gz", "dwi", None),
+        ("p07_ADC.nii.gz", "dwi", None),
+        ("sub-FLAIR1_dwi.nii.gz", "dwi", None),
+        ("p07.nii.gz", "flair", None),
+    ],
+)
+def test_a_name_that_says_another_kind_is_noticed(name: str, modality: Modality, says: str | None) -> None:
+    assert says_other_kind(Path(name), modality) == says

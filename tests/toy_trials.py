@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _write_session(folder: Path, masks: Path, name: str, session: ToySession) ->
             path.parent.mkdir(parents=True)
             path.write_bytes(b"\x1f\x8bdamaged")
             continue
-        data = np.random.default_rng(1).normal(100, 5, SHAPE)
+        data = np.random.default_rng(crc32(path.name.encode())).normal(100, 5, SHAPE)
         save_array(data, GRID, path, dtype="float32")
         lesion = np.zeros(SHAPE, dtype=bool)
         lesion.ravel()[: session.voxels] = True

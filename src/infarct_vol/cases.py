@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from infarct_vol.atlas import fit_to_template
 from infarct_vol.brain import brain_mask
 from infarct_vol.brain.plausibility import Doubt, brain_doubts, lesion_doubts, settle_doubts
@@ -170,6 +172,8 @@ def segment_followup(
             pages.write_explanation(told, folder)
         return replace(mask, flags=(*noticed, *mask.flags))
     baseline = _scan(baseline_flair, "flair", protocol)
+    if scan.grid.is_same_as(baseline.grid) and np.array_equal(scan.data, baseline.data):
+        noticed = (*noticed, "the follow-up is the baseline FLAIR itself, voxel for voxel; look which it is")
     baseline_brain = brain_mask(baseline, settings=protocol.brain)
     prior = _prior_on_flair(baseline_mask, baseline_dwi, baseline, baseline_brain, protocol)
     transform = register(

@@ -78,6 +78,9 @@ def fingerprint(participant: Participant, *, inputs: dict[str, str], protocol_sh
             s.problem,
             sorted(s.files),
             sorted(s.problems.items()),
+            s.remarks,
+            s.comes_after,
+            s.is_expected,
         ]
         for s in participant.sessions
     ]

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import ScanRefusedError
-from infarct_vol.images import Scan
+from infarct_vol.images import MODALITY_LABELS, Scan
 from infarct_vol.intake.background import inner_background
 from infarct_vol.protocol import CheckSettings
+from infarct_vol.study.names import says_other_kind
 
 Verdict = Literal["PASS", "WARN", "FAIL"]
 
@@ -35,7 +36,7 @@ def check_scan(scan: Scan, *, settings: CheckSettings) -> tuple[Finding, ...]:
 
     The file itself and its header are checked by the reader, which refuses what it cannot trust.
     """
-    return tuple(check(scan, settings) for check in _CHECKS)
+    return (*(check(scan, settings) for check in _CHECKS), *_check_name(scan))
 
 
 def refuse_failures(scan: Scan, findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -52,6 +53,15 @@ def refuse_failures(scan: Scan, findings: Iterable[Finding]) -> tuple[str, ...]:
         raise ScanRefusedError("; ".join(failed), where=str(scan.identity))
     label = str(scan.identity).split(" ")[-1]
     return tuple(f"{label} {f}" for f in findings if f.verdict == "WARN")
+
+
+def _check_name(scan: Scan) -> Iterator[Finding]:
+    """Ask where the file's name says another kind of image than it is given for."""
+    path, modality = scan.identity.path, scan.modality
+    said = says_other_kind(path, modality) if path is not None and modality != "unknown" else None
+    if said is not None:
+        meant, found = MODALITY_LABELS[modality], MODALITY_LABELS[said]
+        yield Finding("name", "WARN", f"given as {meant}, its name says {found}", "look which image it is")
 
 
 def _check_header(scan: Scan, settings: CheckSettings) -> Finding:

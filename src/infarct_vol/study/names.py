@@ -31,6 +31,7 @@ _OF_DWI: tuple[tuple[re.Pattern[str], Modality], ...] = (
 """What ``rec-``, ``acq-`` or ``desc-`` says of an image with suffix ``dwi`` (SOOP, dcm2bids)."""
 _LOOKS = re.compile(r"(?<![a-z0-9])(trace|dwi|adc|s0map|b0|flair|t1w|t2w)(?=[a-e]?(?![a-z]))", re.IGNORECASE)
 """A known suffix with something behind it, as converters add: ``FLAIRa``, ``dwi_Eq_1``, ``ADC_ph``."""
+_FAMILY: frozenset[Modality] = frozenset({"dwi", "adc", "b0"})
 _MAGNITUDE = ("mag", "magnitude")
 
 
@@ -70,6 +71,18 @@ class BidsName:
         own = [part for part in self.stem.split("_") if not part.lower().startswith(("sub-", "ses-"))]
         found = _LOOKS.search("_".join(own))
         return SUFFIXES[found[1].lower()] if found else None
+
+
+def says_other_kind(path: Path, modality: Modality) -> Modality | None:
+    """Return the kind of image a name says where it is not the one meant; None where it says nothing else.
+
+    Only what cannot be confused counts: one of DWI, ADC map and b0 for another of them does not.
+    """
+    stem = bids_name(path).stem
+    own = "_".join(part for part in stem.split("_") if not part.lower().startswith(("sub-", "ses-")))
+    said = {SUFFIXES[word.lower()] for word in _LOOKS.findall(own)}
+    meant = _FAMILY if modality in _FAMILY else {modality}
+    return None if said & meant or not said else min(said)
 
 
 @lru_cache(maxsize=1 << 16)

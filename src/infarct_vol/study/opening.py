@@ -8,6 +8,7 @@ from pathlib import Path
 from infarct_vol.errors import StudyError
 from infarct_vol.settings import ImageSettings
 from infarct_vol.study.bids import study_from_bids
+from infarct_vol.study.copies import with_copies_named
 from infarct_vol.study.manifest import study_from_manifest
 from infarct_vol.study.model import Participant, Study
 
@@ -41,7 +42,7 @@ def open_study(path: Path | str, *, images: ImageSettings | None = None) -> Stud
         msg = f"no participants in {path}; expected folders sub-<label>, or a manifest with rows{hint}"
         raise StudyError(msg)
     _require_distinct(study.participants)
-    return study
+    return with_copies_named(study)
 
 
 def _require_distinct(participants: Iterable[Participant]) -> None:
