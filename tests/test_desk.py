@@ -25,7 +25,7 @@ from infarct_vol.errors import (
 )
 from infarct_vol.files import gzip_bytes
 from infarct_vol.geometry import Grid
-from infarct_vol.nifti import load_mask, nifti_bytes
+from infarct_vol.nifti import load_mask, load_scan, nifti_bytes
 from infarct_vol.protocol import Protocol
 from infarct_vol.results import remake_tables
 from infarct_vol.review.cases import UnknownCaseError
@@ -140,7 +140,8 @@ def test_a_volume_is_the_scan_turned_with_its_window(desk, ada):
     assert tuple(np.frombuffer(content[42:48], dtype="<i2")) == SHAPE
     slope, intercept = np.frombuffer(content[112:120], dtype="<f4")
     stored = np.frombuffer(content[352:], dtype="<i2").astype(np.float64) * slope + intercept
-    scan = np.random.default_rng(1).normal(100, 5, SHAPE).astype(np.float32)
+    (path,) = (desk.out.parent / "study").glob("sub-001/ses-M01/anat/*_FLAIR.nii.gz")
+    scan = load_scan(path, modality="flair").data
     assert np.abs(stored.reshape(SHAPE, order="F") - scan).max() <= 0.51 * slope
     high, low = np.frombuffer(content[124:132], dtype="<f4")
     assert low < 100 < high

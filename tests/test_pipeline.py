@@ -38,8 +38,8 @@ BRIGHT = 1000.0
 MNI = BrainMap(np.diag([1.0, 1.0, 1.0, 1.0]), 0.97, 0.8)
 
 
-def image(*, lesion: bool) -> np.ndarray:
-    data = np.random.default_rng(3).normal(100, 5, SHAPE)
+def image(*, lesion: bool, seed: int = 3) -> np.ndarray:
+    data = np.random.default_rng(seed).normal(100, 5, SHAPE)
     if lesion:
         data[LESION] = BRIGHT
     return data
@@ -74,10 +74,10 @@ def case(tmp_path: Path) -> Case:
     times = {"BL": "2026-03-01T08:00:00", "M01": "2026-03-31", "M06": "2026-08-28"}
     lines = "".join(f"ses-{session}\t{time}\n" for session, time in times.items())
     (root / "sub-01" / "sub-01_sessions.tsv").write_text("session_id\tacq_time\n" + lines)
-    for session in times:
+    for seed, session in enumerate(times):
         folder = root / "sub-01" / f"ses-{session}"
         flair = folder / "anat" / f"sub-01_ses-{session}_FLAIR.nii.gz"
-        save_array(image(lesion=session != "M06"), grid, flair, dtype="float32")
+        save_array(image(lesion=session != "M06", seed=seed), grid, flair, dtype="float32")
     dwi = root / "sub-01" / "ses-BL" / "dwi"
     save_array(image(lesion=True), grid, dwi / "sub-01_ses-BL_trace.nii.gz", dtype="float32")
     save_array(8 * image(lesion=False), grid, dwi / "sub-01_ses-BL_ADC.nii.gz", dtype="float32")
@@ -223,7 +223,7 @@ def with_repeat(case: Case, time: str, *, damaged: tuple[str, ...] = ()) -> Case
     with (folder / "sub-01_sessions.tsv").open("a") as sessions:
         sessions.write(f"ses-R01\t{time}\n")
     flair = folder / "ses-R01" / "anat" / "sub-01_ses-R01_FLAIR.nii.gz"
-    save_array(image(lesion=True), GRID, flair, dtype="float32")
+    save_array(image(lesion=True, seed=7), GRID, flair, dtype="float32")
     for session in damaged:
         (folder / f"ses-{session}" / "anat" / f"sub-01_ses-{session}_FLAIR.nii.gz").write_bytes(b"\x1f\x8b")
     return replace(case, participant=open_study(case.root).participants[0])
@@ -261,7 +261,9 @@ def test_where_the_last_scan_before_the_dose_fails_the_one_before_it_is_baseline
     folder = case.root / "sub-01"
     shutil.copytree(folder / "ses-BL", folder / "ses-R01")
     for path in [p for p in (folder / "ses-R01").rglob("*") if p.is_file()]:
-        path.rename(path.with_name(path.name.replace("ses-BL", "ses-R01")))
+        scan, its_own = load_scan(path), path.with_name(path.name.replace("ses-BL", "ses-R01"))
+        save_array(scan.data + 1, scan.grid, its_own, dtype="float32")
+        path.unlink()
     with (folder / "sub-01_sessions.tsv").open("a") as sessions:
         sessions.write("ses-R01\t2026-02-28T08:00:00\n")
     both = replace(case, participant=open_study(case.root).participants[0])

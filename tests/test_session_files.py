@@ -490,10 +490,11 @@ def test_an_image_of_two_sessions_without_dates_is_asked_for(tmp_path: Path) -> 
     assert not {**baseline.problems, **month1.problems}
 
 
-def test_an_image_of_two_participants_is_refused_for_both(tmp_path: Path) -> None:
+def test_an_image_of_two_participants_is_asked_for_at_both(tmp_path: Path) -> None:
     one, two = two_visits(tmp_path, times=("2026-01-09", "2026-02-09"), other="sub-002").participants
-    assert "the same image as sub-002 ses-M01 FLAIR" in one.sessions[0].problems["flair"]
-    assert "the same image as sub-001 ses-BL FLAIR" in two.sessions[0].problems["flair"]
+    assert "the same image as sub-002 ses-M01 FLAIR" in one.sessions[0].remarks[0]
+    assert "the same image as sub-001 ses-BL FLAIR" in two.sessions[0].remarks[0]
+    assert set(one.sessions[0].files) == set(two.sessions[0].files) == {"flair"}
 
 
 def test_images_of_one_size_that_differ_within_are_no_copies(tmp_path: Path) -> None:

@@ -172,8 +172,7 @@ def segment_followup(
             pages.write_explanation(told, folder)
         return replace(mask, flags=(*noticed, *mask.flags))
     baseline = _scan(baseline_flair, "flair", protocol)
-    if scan.grid.is_same_as(baseline.grid) and np.array_equal(scan.data, baseline.data):
-        noticed = (*noticed, "the follow-up is the baseline FLAIR itself, voxel for voxel; look which it is")
+    noticed = (*noticed, *_if_the_same(scan, baseline))
     baseline_brain = brain_mask(baseline, settings=protocol.brain)
     prior = _prior_on_flair(baseline_mask, baseline_dwi, baseline, baseline_brain, protocol)
     transform = register(
@@ -198,6 +197,11 @@ def segment_followup(
 
         pages.write_explanation(pages.explain_followup(trace, scan), folder)
     return replace(trace.mask, flags=(*noticed, *transform.doubts, *trace.mask.flags))
+
+
+def _if_the_same(scan: Scan, baseline: Scan) -> tuple[str, ...]:
+    is_same = scan.grid.is_same_as(baseline.grid) and np.array_equal(scan.data, baseline.data)
+    return ("the follow-up is the baseline FLAIR itself, voxel for voxel; see which",) if is_same else ()
 
 
 def _folder(explain: Path | str | None) -> Path | None:

@@ -50,10 +50,10 @@ class _Place:
 def with_copies_named(study: Study) -> Study:
     """Refuse, or flag, an image that lies in two sessions.
 
-    One image is not of two persons or two visits. Where the stated times of the sessions differ, that is
-    proven: of one participant the earliest is flagged and the others refused; of several participants all are
-    refused. Where a time is not stated, all are flagged. Files are compared by what they hold, compressed
-    again or not; those that cannot be read are told elsewhere.
+    One image is not of two persons or two visits. Of one participant, where the stated times differ, the
+    earliest is flagged and the others are refused. Otherwise all are flagged: which participant an image is
+    of, the other images tell. Files are compared by what they hold, compressed again or not; those that
+    cannot be read are told elsewhere.
     """
     found: dict[tuple[str, str], _Told] = defaultdict(_Told)
     for places in _copies(study.participants):
@@ -94,13 +94,11 @@ def _with_told(participant: Participant, found: Mapping[tuple[str, str], _Told])
 
 
 def _proven_wrong(places: Sequence[_Place]) -> list[_Place]:
-    """Return the places that cannot be right, by the times that are stated."""
+    """Return the later visits of one participant, where all times are stated."""
     times = [place.session.acq_time for place in places]
-    order = in_order({time for time in times if time is not None})
-    if None in times or len(set(order.values())) < 2:
+    if None in times or len({place.participant.participant_id for place in places}) > 1:
         return []
-    if len({place.participant.participant_id for place in places}) > 1:
-        return list(places)
+    order = in_order({time for time in times if time is not None})
     earliest = min(order.values())
     return [place for place in places if order[place.session.acq_time or ""] > earliest]
 
