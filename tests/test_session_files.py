@@ -497,6 +497,16 @@ def test_an_image_of_two_participants_is_asked_for_at_both(tmp_path: Path) -> No
     assert set(one.sessions[0].files) == set(two.sessions[0].files) == {"flair"}
 
 
+def test_a_copy_in_another_participant_excuses_no_later_visit(tmp_path: Path) -> None:
+    two_visits(tmp_path, times=("2026-01-09", "2026-02-09"))
+    copied = tmp_path / "sub-001/ses-BL/anat/sub-001_ses-BL_FLAIR.nii.gz"
+    touch(tmp_path / "sub-002/ses-BL/anat/sub-002_ses-BL_FLAIR.nii.gz").write_bytes(copied.read_bytes())
+    one, two = open_study(tmp_path).participants
+    assert "sub-002 ses-BL FLAIR" in one.sessions[0].remarks[0]
+    assert "ses-BL FLAIR, sub-002 ses-BL FLAIR, of another time" in one.sessions[1].problems["flair"]
+    assert "sub-001 ses-BL FLAIR, sub-001 ses-M01 FLAIR; one of them" in two.sessions[0].remarks[0]
+
+
 def test_images_of_one_size_that_differ_within_are_no_copies(tmp_path: Path) -> None:
     for label, middle in (("BL", b"a"), ("M01", b"b")):
         path = tmp_path / f"sub-001/ses-{label}/anat/sub-001_ses-{label}_FLAIR.nii"

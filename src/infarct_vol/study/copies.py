@@ -50,9 +50,9 @@ class _Place:
 def with_copies_named(study: Study) -> Study:
     """Refuse, or flag, an image that lies in two sessions.
 
-    One image is not of two persons or two visits. Of one participant, where the stated times differ, the
-    earliest is flagged and the others are refused. Otherwise all are flagged: which participant an image is
-    of, the other images tell. Files are compared by what they hold, compressed again or not; those that
+    One image is not of two persons or two visits. Of one participant, where the times are stated and differ,
+    the earliest is flagged and the others are refused. Otherwise all are flagged: which participant an image
+    is of, the other images tell. Files are compared by what they hold, compressed again or not; those that
     cannot be read are told elsewhere.
     """
     found: dict[tuple[str, str], _Told] = defaultdict(_Told)
@@ -94,9 +94,17 @@ def _with_told(participant: Participant, found: Mapping[tuple[str, str], _Told])
 
 
 def _proven_wrong(places: Sequence[_Place]) -> list[_Place]:
-    """Return the later visits of one participant, where all times are stated."""
+    """Return the later visits of every participant, where the times are stated."""
+    wrong: list[_Place] = []
+    for one in {place.participant.participant_id for place in places}:
+        own = [place for place in places if place.participant.participant_id == one]
+        wrong.extend(_later_visits(own))
+    return wrong
+
+
+def _later_visits(places: Sequence[_Place]) -> list[_Place]:
     times = [place.session.acq_time for place in places]
-    if None in times or len({place.participant.participant_id for place in places}) > 1:
+    if None in times:
         return []
     order = in_order({time for time in times if time is not None})
     earliest = min(order.values())
