@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
+from fake_series import GRID, SHAPE, Series
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infarct_vol.diffusion import assemble_diffusion, assembly, images_from_series, sidecar_bvalue
 from infarct_vol.errors import DiffusionError, HeaderError, InfarctVolError, UnitError
-from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, Identity, Scan
 
-SHAPE = (8, 8, 6)
-GRID = Grid(SHAPE, np.diag([2.0, 2.0, 5.0, 1.0]))
 BRAIN = np.zeros(SHAPE, dtype=bool)
 BRAIN[2:6, 2:6, 1:5] = True
 B0, B1000, ADC = (np.where(BRAIN, level, 2.0).astype(np.float32) for level in (1000.0, 449.329, 800.0))
@@ -32,16 +28,6 @@ def _one_head(monkeypatch: pytest.MonkeyPatch) -> None:
 def scan(data: object, modality: str, **sidecar: object) -> Scan:
     identity = Identity("sub-003", "ses-BL", modality=modality)
     return Scan(np.broadcast_to(np.asarray(data, dtype=np.float32), SHAPE), GRID, identity, sidecar)
-
-
-@dataclass(frozen=True)
-class Series:
-    data: np.ndarray
-    bvalues: np.ndarray
-    bvectors: np.ndarray | None = None
-    grid: Grid = GRID
-    identity: Identity = field(default_factory=lambda: Identity("sub-003", "ses-BL", modality="dwi"))
-    sidecar: dict[str, object] = field(default_factory=dict)
 
 
 def series(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
+from fake_series import GRID, SHAPE, Series
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +21,6 @@ from infarct_vol.errors import DiffusionError, GridMismatchError, UnitError
 from infarct_vol.geometry import Grid
 from infarct_vol.images import BrainMask, Identity, Scan
 
-SHAPE = (8, 8, 6)
-GRID = Grid(SHAPE, np.diag([2.0, 2.0, 5.0, 1.0]))
 BRAIN = np.zeros(SHAPE, dtype=bool)
 BRAIN[2:6, 2:6, 1:5] = True
 
@@ -44,16 +41,6 @@ def head(level: float, air: float = 2.0) -> np.ndarray:
 
 
 BRAIN_MASK = BrainMask(BRAIN, GRID)
-
-
-@dataclass(frozen=True)
-class Series:
-    data: np.ndarray
-    bvalues: np.ndarray
-    bvectors: np.ndarray | None = None
-    grid: Grid = GRID
-    identity: Identity = field(default_factory=lambda: Identity("sub-003", "ses-BL", modality="dwi"))
-    sidecar: dict[str, object] = field(default_factory=dict)
 
 
 def tensor_series(

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import infarct_vol as iv
-from infarct_vol.brain import plausibility
+from infarct_vol.brain import extraction
 from infarct_vol.brain.plausibility import brain_doubts, lesion_doubts, settle_doubts
 from infarct_vol.cases import segment_followup
 from infarct_vol.errors import (
@@ -518,7 +518,7 @@ EGG = ((EGG[0] - 17) / 14) ** 2 + ((EGG[1] - 20 - 0.12 * (EGG[0] - 17)) / 17) **
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plausibility, "brain_mask", lambda scan, **_: BrainMask(EGG, GRID))
+    monkeypatch.setattr(extraction, "brain_mask", lambda scan, **_: BrainMask(EGG, GRID))
 
 
 @pytest.mark.usefixtures("found")
@@ -551,7 +551,7 @@ def test_where_no_brain_is_found_the_one_given_is_taken(monkeypatch: pytest.Monk
         msg = "no brain found"
         raise BrainMaskError(msg)
 
-    monkeypatch.setattr(plausibility, "brain_mask", none)
+    monkeypatch.setattr(extraction, "brain_mask", none)
     assert brain_doubts(BrainMask(EGG, GRID), head()) == ()
 
 

@@ -57,6 +57,7 @@ def _rules(monkeypatch: pytest.MonkeyPatch) -> None:
 
     passed = RigidTransform(np.eye(4), RegistrationQuality("PASS"))
     monkeypatch.setattr(pipeline, "brain_mask", everything)
+    monkeypatch.setattr(pipeline, "brain_if_found", everything)
     monkeypatch.setattr(assembly, "require_pair", lambda *_, **__: ())
     monkeypatch.setattr(pipeline, "segment_acute", lambda dwi, adc, **_: bright(dwi))
     monkeypatch.setattr(pipeline, "segment_baseline_flair", bright)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from infarct_vol.atlas import fit_to_template
-from infarct_vol.brain import brain_mask
+from infarct_vol.brain import brain_if_found, brain_mask
 from infarct_vol.brain.plausibility import Doubt, brain_doubts, lesion_doubts, settle_doubts
 from infarct_vol.diffusion import DiffusionSet, assemble_diffusion, images_from_series
-from infarct_vol.errors import BrainMaskError, GridMismatchError, UsageError
+from infarct_vol.errors import GridMismatchError, UsageError
 from infarct_vol.images import BrainMask, Identity, LesionMask, Modality, Scan, mask_on
 from infarct_vol.intake import check_scan, refuse_failures
 from infarct_vol.intake.reading import DiffusionSeries, is_series, load_diffusion_series, load_image
@@ -371,7 +371,7 @@ def _prior_on_flair(
         raise GridMismatchError(msg)
     drawn_on = _image(dwi, "dwi", protocol)
     mask = mask_on(mask, drawn_on.grid, name="the baseline mask", image="the baseline DWI")
-    doubts = lesion_doubts(mask, scan=drawn_on, brain=_brain_if_found(drawn_on, protocol))
+    doubts = lesion_doubts(mask, scan=drawn_on, brain=brain_if_found(drawn_on, settings=protocol.brain))
     _settled(given, doubts, "the baseline mask")
     transform = register(
         without_offset(baseline),
@@ -380,13 +380,6 @@ def _prior_on_flair(
         fixed_brain=brain,
     )
     return resample_mask(mask, baseline.grid, transform.passed("baseline FLAIR to baseline DWI"))
-
-
-def _brain_if_found(scan: Scan, protocol: Protocol) -> BrainMask | None:
-    try:
-        return brain_mask(scan, settings=protocol.brain)
-    except BrainMaskError:
-        return None
 
 
 def _on_grid_of(scan: Scan, other: Scan, brain: BrainMask, protocol: Protocol) -> Scan:

@@ -16,14 +16,15 @@ import numpy as np
 
 from infarct_vol.brain.plausibility import lesion_doubts, settle_doubts
 from infarct_vol.errors import GridMismatchError, InfarctVolError, ScanRefusedError
-from infarct_vol.files import nifti_stem, read_sidecar
+from infarct_vol.files import is_nifti_name, read_sidecar
 from infarct_vol.geometry import Grid
 from infarct_vol.images import MODALITY_LABELS, BrainMask, LesionMask, Modality, Scan, mask_on
 from infarct_vol.ledger import mask_name
 from infarct_vol.measurement import dice
-from infarct_vol.nifti import how_to_confirm, is_confirmed, is_nifti_name, load_mask, load_scan
+from infarct_vol.nifti import how_to_confirm, is_confirmed, load_mask, load_scan
 from infarct_vol.protocol import GeometrySettings
 from infarct_vol.study import Participant
+from infarct_vol.study.names import bids_name
 
 OUTSIDE_BRAIN_PERCENT = 10.0
 """Percent of a mask outside the brain beyond which a reader should look; brain masks err at their edge."""
@@ -176,8 +177,7 @@ def external_mask(
 
 def _named_image(path: Path, folder: Path | None) -> Modality | None:
     """Return the image a mask's name, or else its BIDS folder, says it was drawn on."""
-    # a label such as sub-DWI000 says nothing of the image
-    own = "_".join(p for p in nifti_stem(path).split("_") if not p.lower().startswith(("sub-", "ses-")))
+    own = bids_name(path).own_text
     named = [modality for modality, pattern in _NAMED if pattern.search(own)]
     if len(named) == 1:
         return named[0]

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infarct_vol.atlas import BrainMap, fit_to_template
-from infarct_vol.brain import brain_mask
+from infarct_vol.brain import brain_if_found, brain_mask
 from infarct_vol.diffusion import DiffusionSet
-from infarct_vol.errors import BrainMaskError
 from infarct_vol.external import Edit, external_mask, grid_if_readable
 from infarct_vol.images import BrainMask, LesionMask, Modality, Scan
 from infarct_vol.intake.reading import SessionReader
@@ -249,20 +248,12 @@ def measure_baseline_flair(
         brain = baseline.brain if baseline else None
         if brain is None and external is not None:
             # without an automatic mask the image alone can tell whether the mask is one of it
-            brain = brain_if_found(case, flair)
+            brain = brain_if_found(flair, settings=case.protocol.brain)
         mask, edit = log.counted(external, automatic, flair, brain)
         log.measured(
             mask, "infarct_flair", modality="flair", key="flair", datatype="anat", desc="infarct", edit=edit
         )
     return baseline
-
-
-def brain_if_found(case: Case, scan: Scan) -> BrainMask | None:
-    """Return the brain of a scan, or ``None`` where none is found."""
-    try:
-        return brain_mask(scan, settings=case.protocol.brain)
-    except BrainMaskError:
-        return None
 
 
 def locate_baseline(log: VisitLog, acute: Acute | None, baseline: Baseline | None) -> None:

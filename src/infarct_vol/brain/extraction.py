@@ -137,6 +137,14 @@ _CONTRASTS = {
 }
 
 
+def brain_if_found(scan: Scan, *, settings: BrainSettings | None = None) -> BrainMask | None:
+    """Return the brain of a scan as `brain_mask` does, or ``None`` where none is found."""
+    try:
+        return brain_mask(scan, settings=settings)
+    except BrainMaskError:
+        return None
+
+
 def brain_mask(scan: Scan, *, settings: BrainSettings | None = None) -> BrainMask:
     """Find the brain in a scan.
 

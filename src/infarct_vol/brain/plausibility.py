@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from infarct_vol.brain.extraction import brain_mask
-from infarct_vol.errors import BrainMaskError, MaskError
+from infarct_vol.brain.extraction import brain_if_found
+from infarct_vol.errors import MaskError
 from infarct_vol.geometry import AxisOrder, Grid
 from infarct_vol.images import BrainMask, LesionMask, Scan
 from infarct_vol.settings import BrainSettings
@@ -112,9 +112,8 @@ def brain_doubts(given: BrainMask, scan: Scan, *, settings: BrainSettings | None
     if not settings.minimum_ml <= given.volume_ml <= settings.maximum_ml:
         limits = f"{settings.minimum_ml:g} to {settings.maximum_ml:g} mL"
         return (Doubt("no_brain", f"it measures {given.volume_ml:.0f} mL, expected {limits} of a brain"),)
-    try:
-        found = brain_mask(scan, settings=settings)
-    except BrainMaskError:
+    found = brain_if_found(scan, settings=settings)
+    if found is None:
         return ()
     overlap = _dice(given.data, found.data)
     flips = {name: _dice(flipped, found.data) for name, flipped in _flips(given.data, given.grid)}

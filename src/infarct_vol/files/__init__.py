@@ -2,9 +2,9 @@
 
 from infarct_vol.files.missing import is_missing
 from infarct_vol.files.not_image import text_instead_of_image
-from infarct_vol.files.numbers import has_decimal_commas, stated_number
+from infarct_vol.files.numbers import PLAIN_NUMBER, has_decimal_commas, stated_number
 from infarct_vol.files.plain_text import decoded_text
-from infarct_vol.files.sidecar import nifti_stem, read_sidecar
+from infarct_vol.files.sidecar import is_nifti_name, nifti_stem, read_sidecar
 from infarct_vol.files.sidecar_numbers import sidecar_number
 from infarct_vol.files.targets import require_target
 from infarct_vol.files.text_table import TextRow, TextTable, read_text_table
@@ -20,6 +20,7 @@ from infarct_vol.files.whole import (
 )
 
 __all__ = [
+    "PLAIN_NUMBER",
     "TextRow",
     "TextTable",
     "decoded_text",
@@ -27,6 +28,7 @@ __all__ = [
     "gzip_bytes",
     "has_decimal_commas",
     "is_missing",
+    "is_nifti_name",
     "nifti_stem",
     "read_sidecar",
     "read_text_table",

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 from infarct_vol.errors import StudyError
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+PLAIN_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+"""A number as every program writes it, for ``re.ASCII``: digits, a decimal point, an exponent."""
+_NUMBER = re.compile(PLAIN_NUMBER, re.ASCII)
 _COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 """Either a decimal number with three decimals, or a whole one with a thousands mark."""

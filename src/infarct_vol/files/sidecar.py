@@ -17,6 +17,11 @@ def nifti_stem(path: Path) -> str:
     return name[:-4] if name.lower().endswith(".nii") else name
 
 
+def is_nifti_name(path: Path) -> bool:
+    """Tell whether a file is named ``.nii`` or ``.nii.gz``, in any case."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
 def read_sidecar(path: Path, sidecars: Sequence[Path] | None = None) -> dict[str, object]:
     """Return the fields of the JSON beside a NIfTI file, or of those that hold for it; empty without one.
 

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 
 from infarct_vol.errors import HeaderError
+from infarct_vol.files.numbers import PLAIN_NUMBER
 
-_NUMBER = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>.*)", re.ASCII)
+_NUMBER = re.compile(rf"(?P<number>{PLAIN_NUMBER})\s*(?P<unit>.*)", re.ASCII)
 _ABSENT = ("", "n/a")
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infarct_vol.errors import DamagedFileError, DiffusionError
-from infarct_vol.files import decoded_text
+from infarct_vol.files import PLAIN_NUMBER, decoded_text
 
 Table = NDArray[np.float64]
 
 _MAX_BYTES = 4 * 1024**2
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(PLAIN_NUMBER, re.ASCII)
 _UNDEFINED = re.compile(r"[+-]?nan(?:\(\w*\))?|[+-]?1\.#(?:qnan|ind)\d*", re.ASCII | re.IGNORECASE)
 """How programs write a direction that is not defined."""
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)

@@ -12,7 +12,7 @@ from infarct_vol.nifti.masks import (
     require_mask_target,
     save_mask,
 )
-from infarct_vol.nifti.names import SAVE_AS_NIFTI, is_nifti_name, require_nifti_name
+from infarct_vol.nifti.names import SAVE_AS_NIFTI, require_nifti_name
 from infarct_vol.nifti.reading import Series, Stored, load_grid, load_scan, load_series, load_stored
 from infarct_vol.nifti.writing import nifti_bytes, packed, save_array, save_scan
 
@@ -22,7 +22,6 @@ __all__ = [
     "Stored",
     "how_to_confirm",
     "is_confirmed",
-    "is_nifti_name",
     "load_grid",
     "load_mask",
     "load_scan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from infarct_vol.errors import DamagedFileError, UsageError
+from infarct_vol.files import is_nifti_name
 
 _PAIR = "one half of a pair of .hdr and .img"
 SAVE_AS_NIFTI = "save the image as one .nii.gz file"
@@ -45,11 +46,6 @@ _OTHER_STARTS = (
     (b"\x89PNG", "a picture without a grid"),
 )
 _PAIR_MAGIC = (b"ni1\0", b"ni2\0")
-
-
-def is_nifti_name(path: Path) -> bool:
-    """Tell whether a file is named ``.nii`` or ``.nii.gz``, in any case."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def is_gzip_name(path: Path) -> bool:

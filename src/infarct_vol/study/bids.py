@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infarct_vol.errors import StudyError
+from infarct_vol.files import is_nifti_name
 from infarct_vol.settings import ImageSettings
 from infarct_vol.study.choice import SessionFiles
 from infarct_vol.study.inherited import SIDECARS, Inherited
 from infarct_vol.study.labels import folder_of, natural_key, require_folders
 from infarct_vol.study.model import Participant, PassedOver, Session, Study
-from infarct_vol.study.names import SUFFIXES, bids_name, is_image
+from infarct_vol.study.names import SUFFIXES, bids_name
 from infarct_vol.study.places import Owner
-from infarct_vol.study.scan_times import scan_times, session_time, time_of_session, times_of_files
+from infarct_vol.study.scan_times import time_of_session, times_of_files
 from infarct_vol.study.session_files import OTHER_IMAGES, session_files, visible_files
 from infarct_vol.study.stated import checked_id, checked_time, read_table
 
@@ -97,11 +98,12 @@ class _Reader:
         for name in sorted({*folders, *files, *times}):
             own = folders.get(name, self.folder / name)
             if name not in folders and name not in files:
-                acq_time = checked_time(times[name], where=f"{self.folder.name} {name} acq_time")
+                acq_time = self._stated_time(times, name)
                 sessions.append(Session(session_id=name, acq_time=acq_time, is_expected=True))
                 continue
-            found = self._files(files.get(name, ()), own, session=name.removeprefix("ses-"))
-            acq_time, remarks = session_time(own, stated=times.get(name))
+            scanned = times_of_files(own)
+            found = self._files(files.get(name, ()), scanned, session=name.removeprefix("ses-"))
+            acq_time, remarks = time_of_session(self._stated_time(times, name), tuple(scanned.values()))
             passed_over.extend(found.passed_over)
             sessions.append(
                 Session(
@@ -115,25 +117,29 @@ class _Reader:
             )
         return tuple(sessions), tuple(passed_over)
 
-    def _files(self, paths: Iterable[Path], own: Path, *, session: str) -> SessionFiles:
+    def _stated_time(self, times: Mapping[str, str | None], name: str) -> str | None:
+        """Return what the table of sessions says of one."""
+        return checked_time(times.get(name), where=f"{self.folder.name} {name} acq_time")
+
+    def _files(self, paths: Iterable[Path], scanned: Mapping[str, str], *, session: str) -> SessionFiles:
         owner = Owner(self.root, self.folder, session, has_sessions=bool(session))
         return session_files(
-            paths, owner=owner, inherited=self.inherited, settings=self.images, times=times_of_files(own)
+            paths, owner=owner, inherited=self.inherited, settings=self.images, times=scanned
         )
 
     def _only_session(
         self, loose: Iterable[Path], times: Mapping[str, str | None]
     ) -> tuple[Session, SessionFiles]:
         """Return the one session of a participant without session folders; valid BIDS."""
-        found = self._files(loose, self.folder, session="")
+        scanned = times_of_files(self.folder)
+        found = self._files(loose, scanned, session="")
         name, problem = next(iter(times), ONLY_SESSION), ""
         if len(times) > 1:
             problem = (
                 f"{self._table.name} lists {', '.join(times)}, but the images lie in no session folder; "
                 "put each into its ses-<label>"
             )
-        stated = checked_time(times.get(name), where=f"{self.folder.name} {name} acq_time")
-        acq_time, remarks = time_of_session(stated, scan_times(self.folder))
+        acq_time, remarks = time_of_session(self._stated_time(times, name), tuple(scanned.values()))
         session = Session(
             session_id=name,
             acq_time=acq_time,
@@ -214,7 +220,7 @@ def _near_label(name: str, stated: Iterable[str]) -> str:
 
 
 def _is_any_image(path: Path) -> bool:
-    return is_image(path) or path.name.lower().endswith(OTHER_IMAGES)
+    return is_nifti_name(path) or path.name.lower().endswith(OTHER_IMAGES)
 
 
 def _may_hold(path: Path) -> bool:

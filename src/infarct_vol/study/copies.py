@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -139,14 +140,16 @@ def _glance(path: Path) -> Hashable:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            begin = file.read(_SAMPLE_BYTES)
             if size < _LEAST_BYTES:
                 return None
-            if begin.startswith(_GZIP):
-                file.seek(-8, 2)
+            if file.read(len(_GZIP)) == _GZIP:
+                file.seek(-8, os.SEEK_END)
                 return file.read(8)  # CRC-32 and length of the content
-            file.seek(size // 2)
-            return size, begin, hashlib.sha256(file.read(_SAMPLE_BYTES)).digest()
+            sampled = hashlib.sha256()
+            for start in (0, size // 2):
+                file.seek(start)
+                sampled.update(file.read(_SAMPLE_BYTES))
+            return size, sampled.digest()
     except OSError:
         return None
 
@@ -156,7 +159,7 @@ def _content(path: Path) -> str | None:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as raw:
-            is_gzip = raw.read(2) == _GZIP
+            is_gzip = raw.read(len(_GZIP)) == _GZIP
         with gzip.open(path) if is_gzip else path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from infarct_vol.files import is_nifti_name
 from infarct_vol.images import Modality
 from infarct_vol.study.model import ScanFile
-from infarct_vol.study.names import BidsName, bids_name, is_image
+from infarct_vol.study.names import BidsName, bids_name
 
 SIDECARS = (".json", ".bval", ".bvec")
 """Ends of the names of files that state something of an image."""
@@ -92,7 +93,7 @@ class Inherited:
 
 def _listed(folder: Path) -> _Folder:
     paths = sorted(folder.iterdir())
-    images = (bids_name(path).stem.casefold() for path in paths if is_image(path))
+    images = (bids_name(path).stem.casefold() for path in paths if is_nifti_name(path))
     return _Folder(tuple(_sidecars(paths)), frozenset(images))
 
 

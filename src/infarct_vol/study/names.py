@@ -66,10 +66,15 @@ class BidsName:
         return self.suffix.lower() == "trace" or "dwi" in map(self._said_by, ("rec", "acq", "desc"))
 
     @property
+    def own_text(self) -> str:
+        """The stem without the labels of participant and session, which say nothing of the image."""
+        parts = self.stem.split("_")
+        return "_".join(part for part in parts if not part.lower().startswith(("sub-", "ses-")))
+
+    @property
     def looks_like(self) -> Modality | None:
         """The kind of image that a name with an unknown suffix seems to mean."""
-        own = [part for part in self.stem.split("_") if not part.lower().startswith(("sub-", "ses-"))]
-        found = _LOOKS.search("_".join(own))
+        found = _LOOKS.search(self.own_text)
         return SUFFIXES[found[1].lower()] if found else None
 
 
@@ -78,9 +83,7 @@ def says_other_kind(path: Path, modality: Modality) -> Modality | None:
 
     Only what cannot be confused counts: one of DWI, ADC map and b0 for another of them does not.
     """
-    stem = bids_name(path).stem
-    own = "_".join(part for part in stem.split("_") if not part.lower().startswith(("sub-", "ses-")))
-    said = {SUFFIXES[word.lower()] for word in _LOOKS.findall(own)}
+    said = {SUFFIXES[word.lower()] for word in _LOOKS.findall(bids_name(path).own_text)}
     meant = _FAMILY if modality in _FAMILY else {modality}
     return None if said & meant or not said else min(said)
 
@@ -95,11 +98,6 @@ def bids_name(path: Path) -> BidsName:
     *pairs, suffix = stem.split("_")
     split = (pair.split("-", 1) for pair in pairs if "-" in pair)
     return BidsName(stem, {key.lower(): value for key, value in split}, suffix)
-
-
-def is_image(path: Path) -> bool:
-    """Tell whether a file is named as a NIfTI image, in any case."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def same_label(one: str, other: str) -> bool:

@@ -14,31 +14,11 @@ _ONE_TIME = timedelta(minutes=1)
 """Times of the two tables that lie no further apart are one time."""
 
 
-def session_time(folder: Path, *, stated: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """Return the time of a session of a BIDS dataset, and what a reader should know of it.
-
-    Parameters
-    ----------
-    folder
-        The session's folder, with or without a ``*_scans.tsv``.
-    stated
-        Its acq_time in the table of sessions; None where there is none.
-    """
-    where = f"{folder.parent.name} {folder.name} acq_time"
-    times = scan_times(folder)
-    return time_of_session(checked_time(stated, where=where), times)
-
-
-def scan_times(folder: Path) -> tuple[str, ...]:
-    """Return the acquisition times in the tables of scans of a session's folder, as --DTC wants them.
+def times_of_files(folder: Path) -> dict[str, str]:
+    """Return when each image was acquired, by its file name, as the tables of scans of a folder say it.
 
     Rows of images that are never read, such as a CT or a localiser, do not count.
     """
-    return tuple(times_of_files(folder).values())
-
-
-def times_of_files(folder: Path) -> dict[str, str]:
-    """Return what the tables of scans of a session's folder say of each image, by its file name."""
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*_scans.tsv")):
         if path.name.startswith("."):

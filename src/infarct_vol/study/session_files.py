@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from infarct_vol.files import is_nifti_name
 from infarct_vol.images import MODALITY_LABELS, Modality
 from infarct_vol.settings import ImageSettings
 from infarct_vol.study.choice import Candidate, SessionFiles, choose_images
 from infarct_vol.study.inherited import SIDECARS, Inherited
-from infarct_vol.study.names import BidsName, bids_name, is_image
+from infarct_vol.study.names import BidsName, bids_name
 from infarct_vol.study.places import Owner
 
 _OTHER_FORMATS = {
@@ -77,7 +78,7 @@ def session_files(
     found = SessionFiles()
     candidates: dict[Modality, list[Candidate]] = defaultdict(list)
     for path in paths:
-        if is_image(path):
+        if is_nifti_name(path):
             _take(path, candidates, found, owner=owner, inherited=inherited)
     choose_images(candidates, found, owner=owner, settings=settings, times=times or {})
     _note_others(paths, found, owner=owner, inherited=inherited)
@@ -141,13 +142,13 @@ def _pass_over(
 def _note_others(paths: Iterable[Path], found: SessionFiles, *, owner: Owner, inherited: Inherited) -> None:
     """Say what the files are that are no NIfTI images, where they may have been meant for something."""
     paths = list(paths)
-    stems = {bids_name(path).stem.casefold() for path in paths if is_image(path)}
+    stems = {bids_name(path).stem.casefold() for path in paths if is_nifti_name(path)}
     names = {path.name.casefold() for path in paths}
     dicom: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
         lower = path.name.lower()
         kind = next((text for end, text in _OTHER_FORMATS.items() if lower.endswith(end)), "")
-        if is_image(path) or (lower.endswith(".hdr") and lower[:-4] + ".img" in names):
+        if is_nifti_name(path) or (lower.endswith(".hdr") and lower[:-4] + ".img" in names):
             continue  # a pair is named once, by its .img
         if _is_dicom(path):
             dicom[path.parent].append(path)
@@ -174,13 +175,8 @@ def _note_dicom(dicom: Mapping[Path, list[Path]], found: SessionFiles, *, owner:
         reason = f"{len(files)} DICOM files; convert them to .nii.gz with their sidecars (dcm2niix)"
         found.pass_over(owner.relative(folder), reason)
         for modality in ("dwi", "flair"):
-            if not candidates_of(found, modality):
+            if modality not in {*found.files, *found.problems}:
                 found.problems.setdefault(modality, f"{folder.name}: {reason}")
-
-
-def candidates_of(found: SessionFiles, modality: Modality) -> bool:
-    """Tell whether a kind of image is there, usable or not."""
-    return modality in found.files or modality in found.problems
 
 
 def _is_dicom(path: Path) -> bool:

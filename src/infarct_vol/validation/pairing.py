@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from infarct_vol.errors import UsageError
 from infarct_vol.external import IMAGE_SUFFIXES
-from infarct_vol.files import nifti_stem
+from infarct_vol.files import is_nifti_name, nifti_stem
 from infarct_vol.images import LesionMask
-from infarct_vol.nifti import SAVE_AS_NIFTI, is_nifti_name
+from infarct_vol.nifti import SAVE_AS_NIFTI
 from infarct_vol.records import VALUED_STATUSES, VolumeRow
 from infarct_vol.tables.components import ComponentRow
 from infarct_vol.tables.read import TABLE_FILES, read_stated_table, read_table
